@@ -1,0 +1,46 @@
+"""The .icm file: reading, writing, splitting, joining; no torch and no weights (formats/icm.md)."""
+
+from icmhcodec.container.chunks import read_header
+from icmhcodec.container.contents import Chunk, Container, LayerData
+from icmhcodec.container.header import (
+    SEGMENT_SYMBOLS,
+    Group,
+    Header,
+    Layer,
+    MaskKind,
+    Reference,
+)
+from icmhcodec.container.inspect import ChunkInfo, inspect, overhead
+from icmhcodec.container.limits import DEFAULT_LIMITS, Limits
+from icmhcodec.container.names import HUMAN, valid_name
+from icmhcodec.container.parts import join, rest, split
+from icmhcodec.container.read import parse
+from icmhcodec.container.structure import SIGNATURE, VERSION
+from icmhcodec.container.write import build
+
+__all__ = [
+    "DEFAULT_LIMITS",
+    "HUMAN",
+    "SEGMENT_SYMBOLS",
+    "SIGNATURE",
+    "VERSION",
+    "Chunk",
+    "ChunkInfo",
+    "Container",
+    "Group",
+    "Header",
+    "Layer",
+    "LayerData",
+    "Limits",
+    "MaskKind",
+    "Reference",
+    "build",
+    "inspect",
+    "join",
+    "overhead",
+    "parse",
+    "read_header",
+    "rest",
+    "split",
+    "valid_name",
+]

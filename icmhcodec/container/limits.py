@@ -1,0 +1,21 @@
+"""What a reader accepts by default (formats/icm.md, section 10)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Upper bounds that are checked before anything is allocated; a caller may raise them."""
+
+    pixels: int = 178_956_970
+    side: int = 1 << 20
+    groups: int = 16
+    layers: int = 64
+    chunks: int = 1024
+    header: int = 1 << 16  # bytes of the header's payload
+    metadata: int = 1 << 26  # bytes of ancillary payloads together, alpha aside
+
+
+DEFAULT_LIMITS = Limits()

@@ -1,0 +1,94 @@
+"""Reading a whole file."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from icmhcodec.container import structure
+from icmhcodec.container.chunks import STANDARD, Buffer, Scan, Span, critical_keys, label, scan
+from icmhcodec.container.contents import Chunk, Container, LayerData
+from icmhcodec.container.header import MaskKind, check_hyper_segments
+from icmhcodec.container.limits import DEFAULT_LIMITS, Limits
+from icmhcodec.errors import FormatError
+
+
+def parse(data: Buffer, *, partial: bool = False, limits: Limits = DEFAULT_LIMITS) -> Container:
+    """Everything that a file or part holds; FormatError or NewerVersionError if it is not valid.
+
+    Chunks that are not there are listed in `missing`. With `partial`, damaged ones are too, and
+    `damage` says what was wrong with them.
+    """
+    found = scan(data, partial=partial, limits=limits)
+    hyper: dict[int, tuple[bytes, ...]] = {}
+    layers: dict[int, LayerData] = {}
+    damage, unreadable = list(found.damage), []
+    for span in found.spans[1:]:
+        try:
+            if span.type == "HYPR":
+                hyper[span.index] = _hyper(found, span)
+            elif span.type == "LAYR":
+                layers[span.index] = _layer(found, span)
+        except FormatError as error:
+            if not partial:
+                raise
+            damage.append(str(error))
+            unreadable.append(label(found.header, span.key))
+    missing = (*found.missing, *unreadable)
+    return Container(found.header, hyper, layers, _ancillary(found), missing, tuple(damage))
+
+
+def _hyper(found: Scan, span: Span) -> tuple[bytes, ...]:
+    what = f"hyper {span.index}"
+    start = _start(structure.HYPER_START, found, span, what)
+    check_hyper_segments(found.header, what, start.segments)
+    return _segments(found.view, span.start + start.size, span.end, start.segments, what)
+
+
+def _layer(found: Scan, span: Span) -> LayerData:
+    layer = found.header.layers[span.index]
+    what = label(found.header, span.key)
+    explicit = layer.mask is MaskKind.EXPLICIT
+    start = _start(structure.LAYER_START, found, span, what, explicit=explicit)
+    mask_start = span.start + start.size
+    mask_end = mask_start + (start.mask or 0)
+    if mask_end > span.end:
+        raise FormatError(f"{what}: its mask is longer than the payload")
+    mask = bytes(found.view[mask_start:mask_end])
+    return LayerData(mask, _segments(found.view, mask_end, span.end, layer.segments, what))
+
+
+def _start(declared: Any, found: Scan, span: Span, what: str, **parameters: bool) -> Any:
+    end = min(span.end, span.start + 2 * structure.NUMBER_BYTES)
+    return structure.unpack(declared, bytes(found.view[span.start : end]), what, **parameters)
+
+
+def _segments(view: memoryview, start: int, end: int, count: int, what: str) -> tuple[bytes, ...]:
+    """Segments of the bytes from start to end: lengths of all but the last, then they."""
+    if not count:
+        if start != end:
+            raise FormatError(f"{what}: bytes follow after its end")
+        return ()
+    table = bytes(view[start : min(end, start + structure.NUMBER_BYTES * (count - 1))])
+    lengths = structure.unpack(structure.LENGTHS, table, what, count=count - 1)
+    start += lengths.size
+    segments = []
+    for length in lengths.lengths:
+        segments.append(bytes(view[start : start + length]))
+        start += length
+    if start > end:
+        raise FormatError(f"{what}: its segments are longer than the payload")
+    return (*segments, bytes(view[start:end]))
+
+
+def _ancillary(found: Scan) -> tuple[Chunk, ...]:
+    """Ancillary chunks; those of the metadata run have place 0."""
+    keys = critical_keys(found.header)
+    last = keys[-2] if found.header.has_human else keys[-1]
+    metadata = next((s.place for s in found.spans if s.key == last), found.header.chunks)
+    chunks = []
+    for span in found.spans:
+        if not span.critical:
+            payload = bytes(found.view[span.start : span.end])
+            in_run = span.place > metadata or span.type in STANDARD
+            chunks.append(Chunk(span.type, payload, 0 if in_run else span.place))
+    return tuple(chunks)
