@@ -1,0 +1,1 @@
+"""Exact integers: the quantised hyper-decoder, the shipped tables and the guarded range coder."""

@@ -1,0 +1,2 @@
+// Empty: see pybind11.h.
+#pragma once
