@@ -1,0 +1,1 @@
+"""Base codecs behind one contract (contract.py) and their registry (registry.py)."""

@@ -1,0 +1,90 @@
+"""Hyperprior codecs: mean and scale, with or without gains, and scale only.
+
+Minnen et al. 2018 (arXiv 1809.02736); Ballé et al. 2018 (arXiv 1802.01436), which codes |y| in
+the hyper-latent and has no means; gains of Cui et al. 2021 (arXiv 2003.02012).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from icmhcodec.codecs import transforms, weights
+from icmhcodec.codecs.contract import QUALITY_UNIT, BaseCodec
+from icmhcodec.codecs.transforms import Adapters
+from icmhcodec.entropy.model import EntropyModel
+from icmhcodec.errors import UsageError
+from icmhcodec.modelfile import ModelFile
+
+HIGHEST_QUALITY = 9 * QUALITY_UNIT
+LEAK = 0.01  # slope of mean-scale's activations; scale-only codecs have none below zero
+
+
+class Hyperprior(BaseCodec):
+    """A hyperprior codec of a weights file; the sizes are read off its tensors."""
+
+    def __init__(
+        self,
+        model: ModelFile,
+        device: str | torch.device = "cpu",
+        dtype: torch.dtype = torch.float32,
+        entropy: EntropyModel | None = None,
+    ) -> None:
+        """Build from a base codec's file; FormatError where it does not hold one."""
+        tensors = model.tensors
+        self._model = model
+        self.id = model.id
+        self.fingerprint = weights.fingerprint(tensors)
+        self.default_skip = int(model.metadata.get("default_skip", 0))
+        self.device, self.dtype = torch.device(device), dtype
+        self.entropy = entropy or EntropyModel(tensors, "entropy.", self.device)
+        N, M = self.entropy.hyper_channels, self.entropy.latent_channels
+        self.hyper_channels, self.latent_channels = N, M
+        self.encoder_channels = self.decoder_channels = (N, N, N)
+        # log gains [levels,M]; a codec without them has the gain 1
+        self._log_gains = [
+            tensors.get(name, torch.zeros(1, M)).to(self.device) for name in ("gain", "igain")
+        ]
+        self.levels = len(self._log_gains[0])
+        slope = LEAK if self.entropy.has_means else 0.0
+        self.g_a, self.g_s, self.h_a = (
+            transforms.load_weights(transform, tensors, prefix, self.device, dtype)
+            for prefix, transform in (
+                ("g_a", transforms.analysis(N, M)),
+                ("g_s", transforms.synthesis(N, M)),
+                ("h_a", transforms.hyper_analysis(N, M, slope)),
+            )
+        )
+
+    def to(self, device: str | torch.device, dtype: torch.dtype) -> Hyperprior:
+        """The same codec elsewhere, from the stored weights: no rounding on top of another."""
+        entropy = self.entropy if torch.device(device) == self.device else None
+        return Hyperprior(self._model, device, dtype, entropy)
+
+    def analysis(self, x: Tensor, adapters: Adapters = ()) -> Tensor:
+        """Latent [B,M,H/16,W/16], without gain, of pictures [B,3,H,W] in [0,1]."""
+        y: Tensor = self.g_a(x, adapters)
+        return y
+
+    def hyper_analysis(self, y: Tensor) -> Tensor:
+        """Hyper-latent [B,N,h/4,w/4] of a latent [B,M,h,w] that carries its gain."""
+        z: Tensor = self.h_a(y if self.entropy.has_means else y.abs())
+        return z
+
+    def synthesis(self, y: Tensor, adapters: Adapters = ()) -> Tensor:
+        """Pictures [B,3,16h,16w], not clamped, of a latent [B,M,h,w] without gain."""
+        x: Tensor = self.g_s(y, adapters)
+        return x
+
+    def gains(self, quality: int) -> tuple[Tensor, Tensor]:
+        """Gain and inverse gain [M] of a quality in 1/256, geometric between two levels."""
+        if not 0 <= quality <= HIGHEST_QUALITY:
+            raise UsageError(f"quality {quality / QUALITY_UNIT:g}: it lies between 0 and 9")
+        below = min(quality // QUALITY_UNIT, max(self.levels - 2, 0))
+        above = min(below + 1, self.levels - 1)
+        share = (quality - below * QUALITY_UNIT) / QUALITY_UNIT
+        gain, inverse = (
+            torch.exp(levels[below] * (1 - share) + levels[above] * share)
+            for levels in self._log_gains
+        )
+        return gain, inverse

@@ -1,0 +1,139 @@
+"""Transforms of the hyperprior codecs: analysis, synthesis, hyper-analysis.
+
+Ballé et al. 2018 (arXiv 1802.01436) and Minnen et al. 2018 (arXiv 1809.02736), with CompressAI's
+tensor names. Strides are 16 for the latent and 4 more for the hyper-latent; the sides of a picture
+are multiples of 64.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from icmhcodec.errors import FormatError, UsageError
+
+Adapters = Sequence[nn.Module | None]
+
+_PEDESTAL = 2.0**-36
+_BETA_BOUND = (1e-6 + _PEDESTAL) ** 0.5
+_GAMMA_BOUND = _PEDESTAL**0.5
+
+
+class GDN(nn.Module):
+    """Generalised divisive normalisation (Ballé et al. 2016, arXiv 1511.06281)."""
+
+    def __init__(self, channels: int, inverse: bool = False) -> None:
+        """Make room for the effective weights; the inverse multiplies where the other divides."""
+        super().__init__()
+        self.inverse = inverse
+        self.beta = nn.Parameter(torch.empty(channels, device="meta"))
+        self.gamma = nn.Parameter(torch.empty(channels, channels, 1, 1, device="meta"))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalised features [B,C,H,W]."""
+        norm = F.conv2d(x * x, self.gamma, self.beta)
+        return x * (norm.sqrt() if self.inverse else norm.rsqrt())
+
+
+class Transform(nn.Sequential):
+    """Layers one after the other; an adapter may follow each GDN."""
+
+    def forward(self, x: Tensor, adapters: Adapters = ()) -> Tensor:
+        """Float32 features [B,C',H',W'] of x [B,C,H,W], computed in the dtype of the weights.
+
+        UsageError where the adapters are neither none nor one (or None) for each GDN.
+        """
+        stages = [i for i, layer in enumerate(self) if isinstance(layer, GDN)]
+        if adapters and len(adapters) != len(stages):
+            raise UsageError(
+                f"{len(adapters)} adapters for {len(stages)} stages; give one for each"
+            )
+        after = dict(zip(stages, adapters, strict=False))
+        dtype = next(self.parameters()).dtype
+        x = x.to(dtype, memory_format=torch.channels_last)
+        for i, layer in enumerate(self):
+            x = layer(x)
+            if (adapter := after.get(i)) is not None:
+                x = adapter(x).to(x.dtype)
+        return x.float()
+
+
+def analysis(N: int, M: int) -> Transform:
+    """g_a: picture [B,3,H,W] to latent [B,M,H/16,W/16]; weights still to be loaded."""
+    return Transform(
+        _conv(3, N), GDN(N), _conv(N, N), GDN(N), _conv(N, N), GDN(N), _conv(N, M)
+    )  # fmt: skip
+
+
+def synthesis(N: int, M: int) -> Transform:
+    """g_s: latent [B,M,H/16,W/16] to picture [B,3,H,W]; weights still to be loaded."""
+    return Transform(
+        _deconv(M, N), GDN(N, True), _deconv(N, N), GDN(N, True),
+        _deconv(N, N), GDN(N, True), _deconv(N, 3),
+    )  # fmt: skip
+
+
+def hyper_analysis(N: int, M: int, slope: float) -> Transform:
+    """h_a: latent [B,M,h,w] to hyper-latent [B,N,h/4,w/4]; weights still to be loaded."""
+    return Transform(
+        _conv(M, N, 3, 1), nn.LeakyReLU(slope), _conv(N, N), nn.LeakyReLU(slope), _conv(N, N)
+    )
+
+
+def load_weights(
+    transform: Transform,
+    tensors: Mapping[str, Tensor],
+    prefix: str,
+    device: torch.device,
+    dtype: torch.dtype,
+) -> Transform:
+    """Assign the stored tensors `prefix.*` to a transform, frozen.
+
+    FormatError where a tensor is missing or of another shape.
+    """
+    state = {}
+    for name in transform.state_dict():
+        stored = tensors.get(f"{prefix}.{name}")
+        if stored is None:
+            raise FormatError(f"{prefix}.{name}: no such tensor in the weights; take another file")
+        value = _effective(name.rpartition(".")[2], stored).to(device)
+        state[name] = (
+            value.to(dtype, memory_format=torch.channels_last)
+            if value.ndim == 4
+            else value.to(dtype)
+        )
+    try:
+        transform.load_state_dict(state, assign=True)
+    except RuntimeError as error:
+        raise FormatError(f"{prefix}: {str(error).splitlines()[-1].strip()}") from error
+    return transform.requires_grad_(False).eval()
+
+
+def _effective(name: str, stored: Tensor) -> Tensor:
+    """What a layer computes with: GDN's weights are stored as square roots (CompressAI's form)."""
+    if name == "beta":
+        return stored.float().clamp_min(_BETA_BOUND) ** 2 - _PEDESTAL
+    if name == "gamma":
+        return (stored.float().clamp_min(_GAMMA_BOUND) ** 2 - _PEDESTAL)[..., None, None]
+    return stored
+
+
+class _Conv(nn.Conv2d):
+    def reset_parameters(self) -> None:
+        """Nothing: weights are assigned, drawing them first takes longer than all the rest."""
+
+
+class _Deconv(nn.ConvTranspose2d):
+    def reset_parameters(self) -> None:
+        """Nothing, as in _Conv."""
+
+
+def _conv(inputs: int, outputs: int, kernel: int = 5, stride: int = 2) -> _Conv:
+    return _Conv(inputs, outputs, kernel, stride, kernel // 2, device="meta")
+
+
+def _deconv(inputs: int, outputs: int) -> _Deconv:
+    return _Deconv(inputs, outputs, 5, 2, 2, output_padding=1, device="meta")
