@@ -1,5 +1,6 @@
 """The .icm file: reading, writing, splitting, joining; no torch and no weights (formats/icm.md)."""
 
+from icmhcodec.container import metadata
 from icmhcodec.container.chunks import read_header
 from icmhcodec.container.contents import Chunk, Container, LayerData
 from icmhcodec.container.header import (
@@ -37,6 +38,7 @@ __all__ = [
     "build",
     "inspect",
     "join",
+    "metadata",
     "overhead",
     "parse",
     "read_header",

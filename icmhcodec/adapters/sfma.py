@@ -1,0 +1,139 @@
+"""Spatial-frequency modulation adapters (Adapt-ICMH, ECCV 2024, section 3.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from icmhcodec.errors import FormatError
+
+WINDOW = 32
+
+
+class FrequencyModulation(nn.Module):
+    """FMA: modulates the amplitudes of the feature spectrum and keeps their phases (eq. 3).
+
+    `window` > 0 takes the spectrum of fixed windows with an orthonormal FFT, so that its
+    statistics do not depend on the size of the picture and windows can be decoded alone;
+    `window` = 0 is the paper's form, one unnormalised spectrum of the whole map.
+    """
+
+    def __init__(self, channels: int, width: int, window: int = WINDOW) -> None:
+        super().__init__()
+        self.window = window
+        self.down = nn.Conv2d(channels, width, 1)
+        self.spread = nn.Conv2d(width, width, 3, padding=1, groups=width)
+        self.mix = nn.Conv2d(width, width, 1)
+        self.up = nn.Conv2d(width, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Correction [B,C,H,W] to features x [B,C,H,W]."""
+        features = self.down(x)
+        modulated = (
+            _in_windows(features, self.window, self._modulate)
+            if self.window
+            else self._modulate(features, "backward")
+        )
+        correction: Tensor = self.up(F.relu(modulated))
+        return correction
+
+    def _modulate(self, features: Tensor, norm: str = "ortho") -> Tensor:
+        spectrum = torch.fft.rfft2(features, norm=norm)
+        gate = torch.sigmoid(self.mix(F.relu(self.spread(spectrum.abs()))))
+        # A real factor on the complex spectrum changes amplitudes and keeps phases.
+        modulated: Tensor = torch.fft.irfft2(spectrum * gate, s=features.shape[-2:], norm=norm)
+        return modulated
+
+
+def _in_windows(x: Tensor, window: int, function: Callable[[Tensor], Tensor]) -> Tensor:
+    """Apply a function to every window x window square of x; edges are padded by replication."""
+    batch, channels, height, width = x.shape
+    padded = F.pad(x, (0, -width % window, 0, -height % window), mode="replicate")
+    rows, columns = padded.shape[2] // window, padded.shape[3] // window
+    tiles = padded.reshape(batch, channels, rows, window, columns, window)
+    tiles = tiles.permute(0, 2, 4, 1, 3, 5).reshape(-1, channels, window, window)
+    tiles = function(tiles).reshape(batch, rows, columns, channels, window, window)
+    whole = tiles.permute(0, 3, 1, 4, 2, 5).reshape(padded.shape)
+    return whole[..., :height, :width]
+
+
+class SpatialModulation(nn.Module):
+    """SMA: modulates features by a spatial context of 5 x 5 (eq. 2)."""
+
+    def __init__(self, channels: int, width: int) -> None:
+        super().__init__()
+        self.context = nn.Conv2d(channels, width, 1)
+        self.spread = nn.Conv2d(width, width, 5, padding=2, groups=width)
+        self.value = nn.Conv2d(channels, width, 1)
+        self.up = nn.Conv2d(width, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Correction [B,C,H,W] to features x [B,C,H,W]."""
+        correction: Tensor = self.up(F.relu(self.spread(self.context(x)) * self.value(x)))
+        return correction
+
+
+class SFMA(nn.Module):
+    """x + FMA(x) + SMA(x), the two branches in parallel (Adapt-ICMH, eq. 1).
+
+    The last layers start at zero: an untrained adapter is the base codec.
+    """
+
+    def __init__(self, channels: int, width: int = 64, window: int = WINDOW) -> None:
+        super().__init__()
+        self.fma = FrequencyModulation(channels, width, window)
+        self.sma = SpatialModulation(channels, width)
+        for up in (self.fma.up, self.sma.up):
+            nn.init.zeros_(up.weight)
+            nn.init.zeros_(up.bias)  # type: ignore[arg-type]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Adapted features [B,C,H,W], in the dtype of the adapter's weights.
+
+        That is float32: depth-wise kernels and FFTs gain nothing from bfloat16 on a CPU.
+        """
+        x = x.to(self.fma.down.weight.dtype)
+        adapted: Tensor = x + self.fma(x) + self.sma(x)
+        return adapted
+
+
+def stage_adapters(channels: Sequence[int], width: int = 64, window: int = WINDOW) -> nn.ModuleList:
+    """One SFMA for each pluggable stage of a codec's encoder or decoder."""
+    return nn.ModuleList([SFMA(c, width, window) for c in channels])
+
+
+def export_stages(sides: Mapping[str, Sequence[SFMA | None]]) -> dict[str, Tensor]:
+    """Tensors of a bundle: the adapters of "encoder" and "decoder" in float16, their window."""
+    tensors = {}
+    windows = set()
+    for side, stages in sides.items():
+        for i, stage in enumerate(stages):
+            if stage is not None:
+                windows.add(stage.fma.window)
+                for name, tensor in stage.state_dict().items():
+                    tensors[f"{side}.{i}.{name}"] = tensor.detach().cpu().half()
+    return {**tensors, "window": torch.tensor(sorted(windows), dtype=torch.int32)}
+
+
+def load_stages(tensors: Mapping[str, Tensor], side: str, places: int) -> list[nn.Module | None]:
+    """The trained adapters of one side ("encoder" or "decoder"), None where a stage has none.
+
+    Widths are read off the tensors. Errors: FormatError for tensors that are no adapters.
+    """
+    try:
+        return [_load_stage(tensors, f"{side}.{i}.") for i in range(places)]
+    except (KeyError, ValueError, RuntimeError) as error:
+        raise FormatError(f"adapter: its tensors are not those of an SFMA ({error})") from error
+
+
+def _load_stage(tensors: Mapping[str, Tensor], prefix: str) -> nn.Module | None:
+    state = {k.removeprefix(prefix): v.float() for k, v in tensors.items() if k.startswith(prefix)}
+    if not state:
+        return None
+    width, channels = state["sma.value.weight"].shape[:2]
+    stage = SFMA(channels, width, int(tensors["window"]))
+    stage.load_state_dict(state)
+    return stage.requires_grad_(False)

@@ -1,0 +1,190 @@
+"""From a file to a picture."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from icmhcodec import container
+from icmhcodec.codecs.contract import BaseCodec
+from icmhcodec.codecs.transforms import Adapters
+from icmhcodec.container import HUMAN, Container, Header, metadata
+from icmhcodec.errors import FormatError, MissingWeightsError, UsageError
+from icmhcodec.imageio import Picture, alpha
+from icmhcodec.pipeline import latent
+from icmhcodec.pipeline.encode import ALPHA
+from icmhcodec.pipeline.latent import LayerToDecode, Prior
+from icmhcodec.pipeline.networks import Networks
+from icmhcodec.pipeline.tensors import to_pixels
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """A decoded picture, the layer it is of ("human" or a task), and what there is to say."""
+
+    picture: Picture
+    layer: str
+    warnings: tuple[str, ...]
+
+
+@torch.no_grad()
+def decode(
+    networks: Networks, data: bytes, layer: str | None = None, partial: bool = False
+) -> Decoded:
+    """Decode a layer ("human" or a task's name), or the best that the file holds.
+
+    `partial` decodes what is intact of a cut or damaged file and leaves the rest at its means.
+    Errors: FormatError for damage and missing layers, MissingWeightsError, UsageError.
+    """
+    file = container.parse(data, partial=partial)
+    warnings = list(file.damage)
+    chosen = _choose(file, layer, partial, warnings)
+    wanted = file.header.layers[chosen]
+    group = file.header.groups[wanted.group]
+    codec = networks.base_of(group.codec, networks.dtype(group.quality))
+    prior, symbols = _latent(codec, file, chosen, partial)
+    y = latent.dequantise(codec, prior, symbols, group.quality)
+    stages: Adapters = ()
+    if wanted.adapter is not None:
+        try:
+            stages = networks.stages(wanted.adapter, "decoder", len(codec.decoder_channels))
+        except MissingWeightsError as error:
+            warnings.append(f"{error}; decoded without it")
+    header = file.header
+    pixels = to_pixels(
+        codec.synthesis(y, stages), header.width, header.height, 1 if header.channels <= 2 else 3
+    )
+    picture = Picture(pixels)
+    if wanted.task == HUMAN:  # a task's picture has neither alpha nor metadata
+        picture = _with_extras(picture, file, warnings)
+    return Decoded(picture, wanted.task, tuple(warnings))
+
+
+def symbols_of(networks: Networks, data: bytes) -> dict[str, Tensor]:
+    """All integers that the file codes: hyper-symbols of each group, symbols of each layer's union.
+
+    Names are "hyper 0" and "layer 1 det"; tensors int32 on the CPU. For checks of exactness.
+    """
+    file = container.parse(data)
+    result = {}
+    for number, group in enumerate(file.header.groups):
+        codec = networks.base_of(group.codec, torch.float32)
+        result[f"hyper {number}"] = _hyper(codec, file, number).cpu()
+    for number, layer in enumerate(file.header.layers):
+        codec = networks.base_of(file.header.groups[layer.group].codec, torch.float32)
+        _, symbols = _latent(codec, file, number, partial=False)
+        result[f"layer {number} {layer.task}"] = symbols.cpu()
+    return result
+
+
+def check_layers(networks: Networks, data: bytes) -> list[str]:
+    """What does not decode of the layers that a file or part holds, a line each.
+
+    MissingWeightsError where that cannot be told.
+    """
+    findings = []
+    file = container.parse(data, partial=True)
+    for number, layer in enumerate(file.header.layers):
+        if not _whole(file, number):
+            continue
+        try:
+            codec = networks.base_of(file.header.groups[layer.group].codec, torch.float32)
+            _latent(codec, file, number, partial=False)
+        except FormatError as error:
+            findings.append(f"layer {number} ({layer.task}): {error}")
+    return findings
+
+
+def _needed(header: Header, chosen: int) -> list[int]:
+    """The layers that a layer's picture is made of: its group's up to itself."""
+    group = header.layers[chosen].group
+    return [n for n, layer in enumerate(header.layers) if layer.group == group and n <= chosen]
+
+
+def _whole(file: Container, chosen: int) -> bool:
+    group = file.header.layers[chosen].group
+    return group in file.hyper and all(n in file.layers for n in _needed(file.header, chosen))
+
+
+def _choose(file: Container, layer: str | None, partial: bool, warnings: list[str]) -> int:
+    """Index of the layer to decode; says so where it is not what a person expects."""
+    tasks = [entry.task for entry in file.header.layers]
+    if layer is not None:
+        return _named(file, tasks, layer, partial)
+    whole = [n for n in range(len(tasks)) if _whole(file, n)]
+    human = [n for n in range(len(tasks)) if tasks[n] == HUMAN]
+    if human and (human[-1] in whole or (partial and not whole and _has_hyper(file, human[-1]))):
+        return human[-1]
+    if not whole:
+        raise FormatError(
+            "no layer of this part is complete; join the part with the layers before it"
+            if not file.hyper
+            else "no layer of this file is complete; decode what there is with --partial"
+        )
+    warnings.append(f"no complete human layer here: this is the picture for '{tasks[whole[-1]]}'")
+    return whole[-1]
+
+
+def _has_hyper(file: Container, number: int) -> bool:
+    return file.header.layers[number].group in file.hyper
+
+
+def _named(file: Container, tasks: list[str], layer: str, partial: bool) -> int:
+    if layer not in tasks:
+        raise UsageError(f"no layer '{layer}' in this file; it has {', '.join(tasks)}")
+    number = tasks.index(layer)
+    if not _whole(file, number) and not (partial and _has_hyper(file, number)):
+        here = [task for n, task in enumerate(tasks) if _whole(file, n)]
+        raise FormatError(
+            f"layer '{layer}' is not (wholly) in this part, which has {', '.join(here) or 'none'}; "
+            "join the other part first, or decode with --partial"
+        )
+    return number
+
+
+def _hyper(codec: BaseCodec, file: Container, number: int) -> Tensor:
+    group = file.header.groups[number]
+    segments = file.hyper[number]
+    return latent.decode_hyper(codec, group, segments, file.header.width, file.header.height)
+
+
+def _latent(codec: BaseCodec, file: Container, chosen: int, partial: bool) -> tuple[Prior, Tensor]:
+    """Prior and symbols [M,h,w] of a layer and those before it in its group."""
+    header = file.header
+    number = header.layers[chosen].group
+    z_symbols = _hyper(codec, file, number)
+    prior = latent.prior_of(codec, z_symbols, header.width, header.height)
+    needed = [
+        LayerToDecode(n, header.layers[n], file.layers.get(n)) for n in _needed(header, chosen)
+    ]
+    if partial:
+        needed = _until_mask_is_missing(needed)
+    long_side = max(header.width, header.height)
+    return prior, latent.decode_layers(codec, prior, header.groups[number], long_side, needed)
+
+
+def _until_mask_is_missing(layers: list[LayerToDecode]) -> list[LayerToDecode]:
+    """Layers after a lost explicit mask cannot be placed."""
+    for n, item in enumerate(layers):
+        if item.data is None and item.layer.mask is container.MaskKind.EXPLICIT:
+            return layers[:n]
+    return layers
+
+
+def _with_extras(picture: Picture, file: Container, warnings: list[str]) -> Picture:
+    """The picture with the file's alpha and metadata."""
+    header = file.header
+    chunks = {chunk.type: chunk for chunk in file.ancillary}
+    icc, exif, xmp = (
+        metadata.unpack(chunks[kind]) if kind in chunks else None for kind in metadata.METADATA
+    )
+    picture = replace(picture, icc=icc, exif=exif, xmp=xmp)
+    if not header.has_alpha:
+        return picture
+    if ALPHA not in chunks:
+        warnings.append("the alpha channel is not in this part")
+        return picture
+    coded = chunks[ALPHA].payload
+    return replace(picture, alpha=alpha.decode(coded, header.width, header.height))

@@ -1,0 +1,66 @@
+"""Pictures as tensors, and what a caller may hand in as a picture."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from icmhcodec import imageio
+from icmhcodec.errors import UsageError
+from icmhcodec.imageio import Picture
+from icmhcodec.pipeline.latent import padded_size
+
+
+def as_picture(image: object) -> Picture:
+    """A Picture of a PIL image, a uint8 array [H,W,C] or [H,W], or a tensor [C,H,W] in [0,1]."""
+    if isinstance(image, Picture):
+        return image
+    if isinstance(image, Image.Image):
+        return imageio.from_pil(image)
+    if isinstance(image, Tensor):
+        if image.ndim != 3 or not image.is_floating_point():
+            raise UsageError(
+                "a tensor must be floating point of shape [C,H,W] with values in [0,1]"
+            )
+        levels = (image.detach().cpu().float().clamp(0, 1) * 255).round().to(torch.uint8)
+        return imageio.from_array(levels.permute(1, 2, 0).contiguous().numpy())
+    if isinstance(image, np.ndarray):
+        return imageio.from_array(image)
+    raise UsageError(f"{type(image).__name__} is not a picture: give a PIL image, array or tensor")
+
+
+def to_input(pixels: NDArray[np.uint8], device: torch.device) -> Tensor:
+    """Pixels [H,W,1 or 3] as [1,3,H',W'] in [0,1], padded by replicated edges."""
+    height, width = pixels.shape[:2]
+    x = torch.from_numpy(np.ascontiguousarray(pixels)).to(device)
+    x = x.expand(height, width, 3).permute(2, 0, 1)[None].float().div_(255)
+    padded_width, padded_height = padded_size(width, height)
+    return F.pad(x, (0, padded_width - width, 0, padded_height - height), mode="replicate")
+
+
+def to_pixels(x: Tensor, width: int, height: int, channels: int) -> NDArray[np.uint8]:
+    """A decoded tensor [1,3,H',W'] as uint8 [height,width,channels], cropped and rounded."""
+    picture = x[0, :, :height, :width].float()
+    if channels == 1:
+        picture = picture.mean(0, keepdim=True)
+    levels = (picture.clamp(0, 1) * 255).round().to(torch.uint8)
+    pixels: NDArray[np.uint8] = levels.permute(1, 2, 0).contiguous().cpu().numpy()
+    return pixels
+
+
+def from_picture(picture: Picture, output: str) -> Any:
+    """A decoded picture as "pil", as "array" uint8 [H,W,C] or as "tensor" [C,H,W] in [0,1]."""
+    if output == "pil":
+        return imageio.to_pil(picture)
+    array = picture.pixels
+    if picture.alpha is not None:
+        array = np.concatenate([array, picture.alpha[:, :, None]], 2)
+    if output == "array":
+        return array
+    return torch.from_numpy(array).permute(2, 0, 1).float().div(255)
