@@ -1,0 +1,1 @@
+"""Recognition networks behind one contract: preprocess, features, predict, metric."""

@@ -1,0 +1,1 @@
+"""Training of adapters and predictors on a frozen base codec, and their export."""
