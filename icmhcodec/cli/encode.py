@@ -1,0 +1,187 @@
+"""`icmh encode`: pictures to .icm files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from icmhcodec.cli import batch, files, options, tables
+from icmhcodec.cli.files import STREAM, Job
+from icmhcodec.cli.report import Settings
+from icmhcodec.errors import IcmhError, UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from icmhcodec.pipeline.codec import Codec
+    from icmhcodec.pipeline.encode import Encoded
+
+PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".avif")
+
+
+@click.command(short_help="Code pictures into .icm files.")
+@options.inputs
+@options.outputs("File, or folder for several inputs; default: NAME.icm beside the input.")
+@click.option(
+    "-q",
+    "--quality",
+    type=click.FloatRange(0, 9),
+    help="0 (smallest) to 9 (best), fractions allowed; default 4.",
+)
+@click.option(
+    "--bpp", type=click.FloatRange(min=0, min_open=True), help="Largest file, in bits per pixel."
+)
+@options.size("--size", "Largest file, in bytes: 20000, 20k, 1.5M.")
+@options.size("--task-size", "Largest part of the tasks, header included, in bytes.")
+@click.option(
+    "--task",
+    "tasks",
+    multiple=True,
+    callback=options.parse_tasks,
+    metavar="NAME[:LEVEL],...",
+    help="Put what a task needs first, in a layer of its own: det, det:2, cls,det.",
+)
+@click.option(
+    "--mask",
+    type=click.Path(path_type=Path),
+    help="Picture that is white where the one --task shall have the latent.",
+)
+@click.option(
+    "--profile",
+    type=click.Choice(["scalable", "machine"]),
+    default="scalable",
+    show_default=True,
+    help="One latent that all layers share, or one of its own per task.",
+)
+@click.option(
+    "--with-human/--no-human",
+    default=None,
+    help="Whether people get a layer; default: yes, with --profile machine no.",
+)
+@click.option("--portable", is_flag=True, help="Write masks out; decoding needs no predictor.")
+@click.option("--base", default="mbt2018-mean-gain", show_default=True, help="Base codec.")
+@click.option(
+    "--skip",
+    type=click.IntRange(0, 64),
+    help="Leave out elements of smaller scale index, 0: none; default: as the picture allows.",
+)
+@click.option("--strip", is_flag=True, help="Leave out EXIF and XMP; the colour profile stays.")
+@options.machine
+@options.force
+@options.as_json
+@options.common
+@click.pass_obj
+def command(
+    settings: Settings,
+    /,
+    inputs: tuple[Path, ...],
+    output: str | None,
+    base: str,
+    device: str,
+    threads: int | None,
+    precision: str,
+    force: bool,
+    as_json: bool,
+    **choices: Any,
+) -> int:
+    """Code pictures into .icm files, the layers of tasks first.
+
+    INPUT is a file, a folder, a glob, or - for stdin (to stdout without -o).
+
+    \b
+    icmh encode photo.jpg                      photo.icm
+    icmh encode photo.jpg --task det -q 5      with a layer for detectors
+    icmh encode photos/ -o coded/ --bpp 0.5    a folder, no file above 0.5 bpp
+    """
+    _check_choices(choices)
+    jobs = files.plan(inputs, PICTURES, output, ".icm")
+    if as_json and any(job.target == STREAM for job in jobs):
+        raise UsageError("--json and the file cannot share stdout; give -o FILE")
+
+    def check(job: Job) -> None:
+        files.check_source(job.source)
+        files.check_target(job.target, [job.source], force=force)
+
+    def start() -> Callable[[Job], None]:
+        from icmhcodec.pipeline.codec import Codec
+
+        codec = Codec(base, device=device, threads=threads, precision=precision)
+        arguments = _arguments(choices)
+        return lambda job: finish(job, _encode(codec, job.source, arguments))
+
+    def finish(job: Job, encoded: Encoded) -> None:
+        files.write(job.target, encoded.data, force=force)
+        if job.target != STREAM or settings.verbose:
+            _report(job, encoded, as_json)
+        if not encoded.met:
+            raise IcmhError(_unmet(choices, encoded))
+
+    return batch.run("encode", jobs, check, start)
+
+
+def _check_choices(choices: dict[str, Any]) -> None:
+    goals = [name for name in ("quality", "bpp", "size") if choices[name] is not None]
+    if len(goals) > 1:
+        raise UsageError(f"--{goals[0]} and --{goals[1]} exclude each other; give one")
+    if choices["task_size"] is not None and not choices["tasks"]:
+        raise UsageError("--task-size needs a task layer; add --task NAME")
+    if choices["mask"] is not None and len(choices["tasks"]) != 1:
+        raise UsageError("--mask says what one task gets; add one --task NAME")
+    machine_only = choices["profile"] == "machine" or choices["with_human"] is False
+    if machine_only and not choices["tasks"]:
+        raise UsageError("a file without the human layer needs a task; add --task NAME")
+
+
+def _arguments(choices: dict[str, Any]) -> dict[str, Any]:
+    """Turn choices on the command line into those of `Codec.encode`."""
+    arguments = dict(choices)
+    mask = arguments.pop("mask")
+    if mask is not None:
+        arguments["masks"] = {choices["tasks"][0].partition(":")[0]: _read_mask(mask)}
+    if arguments["quality"] is None:
+        arguments["quality"] = 4.0
+    return arguments
+
+
+def _read_mask(path: Path) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Read a picture as a mask: bool [H,W], true where it is white."""
+    from icmhcodec import imageio
+
+    files.check_source(path)
+    white: np.ndarray[Any, np.dtype[np.bool_]] = imageio.read(path).pixels.mean(axis=2) >= 128
+    return white
+
+
+def _encode(codec: Codec, source: Path, arguments: dict[str, Any]) -> Encoded:
+    from icmhcodec import imageio
+
+    return codec.encode(imageio.read(source), **arguments)
+
+
+def _unmet(choices: dict[str, Any], encoded: Encoded) -> str:
+    name = next(name for name in ("task_size", "bpp", "size") if choices[name] is not None)
+    return (
+        f"--{name.replace('_', '-')} {choices[name]} cannot be met; wrote the nearest, "
+        f"{len(encoded.data):,} bytes at quality {encoded.quality:.4g}"
+    )
+
+
+def _report(job: Job, encoded: Encoded, as_json: bool) -> None:
+    """Say what came out, on stderr where the file itself goes to stdout."""
+    from icmhcodec.pipeline.info import info
+
+    found = info(encoded.data)
+    if as_json:
+        known = {"input": str(job.source), "output": str(job.target)}
+        chosen = {key: found[key] for key in ("bytes", "bpp", "layers")}
+        tables.print_json({**known, "quality": encoded.quality, "met": encoded.met, **chosen})
+        return
+    shares = "".join(f", {layer['task']} {layer['share']:.0%}" for layer in found["layers"])
+    click.echo(
+        f"{files.name(job.target, 'stdout')}: {found['bytes']:,} bytes, {found['bpp']:.3f} bpp, "
+        f"quality {encoded.quality:.4g}{shares}",
+        err=job.target == STREAM,
+    )

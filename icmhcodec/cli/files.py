@@ -1,0 +1,175 @@
+"""Inputs and outputs: which files are meant, where results go, and that nothing is lost."""
+
+from __future__ import annotations
+
+import glob
+import os
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from icmhcodec.errors import FormatError, IcmhError, UsageError
+
+STREAM = Path("-")
+"""Stands for stdin as an input and for stdout as an output."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One input and where its result goes."""
+
+    source: Path
+    target: Path
+
+
+def plan(
+    inputs: Sequence[Path],
+    suffixes: Sequence[str],
+    output: str | None,
+    suffix: str,
+    infix: str = "",
+) -> list[Job]:
+    """Say where each result goes: beside its input, into the folder or to the file `output`.
+
+    A result is named as its input, with `infix` and `suffix` at the end. A folder is meant where
+    `output` is one or ends with a slash, and where an input is a folder or a glob.
+    """
+    sources = expand(inputs, suffixes)
+    several = len(sources) > 1 or any(given.is_dir() or _is_glob(given) for given in inputs)
+    folder = _folder(output, several)
+    jobs = []
+    for source in sources:
+        stem = "stdin" if source == STREAM else source.stem.removesuffix(infix)
+        if output is None:
+            target = STREAM if source == STREAM else source.with_name(stem + infix + suffix)
+        else:
+            target = folder / (stem + infix + suffix) if folder else Path(output)
+        jobs.append(Job(source, target))
+    _refuse_clashes(jobs)
+    return jobs
+
+
+def expand(inputs: Iterable[Path], suffixes: Sequence[str]) -> list[Path]:
+    """Name the files meant: files as they are, folders' files with one of `suffixes`, globs."""
+    found = [path for given in inputs for path in _expand_one(given, suffixes)]
+    return list(dict.fromkeys(found))
+
+
+def _expand_one(given: Path, suffixes: Sequence[str]) -> list[Path]:
+    if given.is_dir():
+        files = sorted(path for path in given.iterdir() if path.suffix.lower() in suffixes)
+        if not files:
+            raise UsageError(f"{given}: the folder has no {', '.join(suffixes)} file")
+        return files
+    if _is_glob(given):
+        names = glob.glob(str(given), recursive=True)  # noqa: PTH207 (Path knows no absolute globs)
+        files = sorted(path for path in map(Path, names) if path.is_file())
+        if not files:
+            raise UsageError(f"{given}: no file matches")
+        return files
+    return [given]
+
+
+def _is_glob(given: Path) -> bool:
+    return glob.has_magic(str(given)) and not given.exists()
+
+
+def _folder(output: str | None, several: bool) -> Path | None:
+    if output is None:
+        return None
+    folder = Path(output)
+    if several and (folder == STREAM or (folder.exists() and not folder.is_dir())):
+        raise UsageError(f"-o {output}: several inputs need a folder")
+    if not (several or folder.is_dir() or output.endswith(("/", os.sep))):
+        return None
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _refuse_clashes(jobs: Iterable[Job]) -> None:
+    sources: dict[Path, Path] = {}
+    for job in jobs:
+        other = sources.setdefault(job.target, job.source)
+        if other != job.source:
+            raise UsageError(f"{other} and {job.source} would both become {job.target}")
+
+
+def check_target(target: Path, sources: Iterable[Path], *, force: bool) -> None:
+    """Refuse, before any work, a target that cannot or should not be written.
+
+    Raises:
+        UsageError: it is a folder, lies in none, is an input, or exists and `force` is not set.
+    """
+    if target == STREAM:
+        if sys.stdout.isatty():
+            raise UsageError("binary data do not go to a terminal; use -o FILE or a pipe")
+        return
+    if target.is_dir():
+        raise UsageError(f"{target} is a folder; name a file in it")
+    if not target.parent.is_dir():
+        raise UsageError(f"{target}: the folder {target.parent} does not exist; make it first")
+    if not target.is_file():  # nor are devices overwritten
+        return
+    if any(source != STREAM and source.exists() and source.samefile(target) for source in sources):
+        raise UsageError(f"{target} is the input itself; name another output")
+    if not force:
+        raise UsageError(f"{target} exists; --force overwrites it")
+
+
+def read_icm(source: Path) -> bytes:
+    """Read a whole .icm file, or stdin.
+
+    Raises:
+        UsageError: there is no such file, or it is a folder.
+        FormatError: it is empty.
+    """
+    check_source(source)
+    data = sys.stdin.buffer.read() if source == STREAM else source.read_bytes()
+    if not data:
+        raise FormatError(f"{name(source)} is empty; an .icm file is expected")
+    return data
+
+
+def check_source(source: Path) -> None:
+    """Refuse what cannot be read as one file."""
+    if source == STREAM:
+        return
+    if source.is_dir():
+        raise UsageError(f"{source} is a folder; name a file")
+    if not source.exists():
+        raise UsageError(f"{source}: no such file")
+
+
+def check_folder(folder: Path) -> None:
+    """Refuse what is no folder."""
+    if not folder.is_dir():
+        raise UsageError(f"{folder}: no such folder")
+
+
+def write(target: Path, data: bytes, *, force: bool) -> None:
+    """Write a whole file or none, or to stdout."""
+    if target == STREAM:
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+        return
+    from icmhcodec.imageio.atomic import atomic_write
+
+    atomic_write(target, data, force=force)
+
+
+def name(path: Path, stream: str = "stdin") -> str:
+    """Name an input for people, or an output where `stream` is "stdout"."""
+    return stream if path == STREAM else str(path)
+
+
+@contextmanager
+def blamed(path: Path) -> Iterator[None]:
+    """Name the file in errors that come up meanwhile."""
+    try:
+        yield
+    except IcmhError as error:
+        if name(path) in str(error):
+            raise
+        raise type(error)(f"{name(path)}: {error}") from error

@@ -1,0 +1,42 @@
+"""`icmh join`: put parts of a file together again, by copying bytes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from icmhcodec.cli import files, options
+from icmhcodec.cli.files import STREAM
+from icmhcodec.cli.report import detail
+from icmhcodec.errors import UsageError
+
+
+@click.command(short_help="Put parts of a file together again.")
+@click.argument(
+    "parts", nargs=-1, required=True, metavar="PART...", type=click.Path(path_type=Path)
+)
+@options.output("Where the whole goes.", required=True)
+@options.force
+@options.common
+def command(parts: tuple[Path, ...], output: Path, force: bool) -> None:
+    """Put parts of one file together again, in any order.
+
+    All parts give the file they were cut from, byte for byte; some give what they hold. Neither
+    decodes nor needs weights.
+
+    \b
+    icmh join det.icm rest.icm -o photo.icm
+    """
+    from icmhcodec import container
+
+    if parts.count(STREAM) > 1:
+        raise UsageError("only one part can come from stdin")
+    files.check_target(output, parts, force=force)
+    blobs = []
+    for part in parts:
+        with files.blamed(part):
+            blobs.append(files.read_icm(part))
+    whole = container.join(blobs)
+    files.write(output, whole, force=force)
+    detail(f"{files.name(output, 'stdout')}: {len(whole):,} bytes")

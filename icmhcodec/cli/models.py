@@ -1,0 +1,141 @@
+"""`icmh models`: the predictors and adapters that are here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from icmhcodec.cli import files, options, tables
+from icmhcodec.cli.report import help_if_alone
+from icmhcodec.errors import FormatError, MissingWeightsError
+
+COLUMNS = ("id", "kind", "task", "base", "profile", "fingerprint", "from")
+
+
+@click.group(invoke_without_command=True, short_help="List, check, add and remove trained bundles.")
+@click.pass_context
+def command(ctx: click.Context) -> None:
+    """List, check, add and remove trained bundles.
+
+    A predictor says which symbols a task's layer holds: without it the file does not decode. An
+    adapter suits the decoded picture to the task. Each is one file of weights with metadata.
+    """
+    help_if_alone(ctx)
+
+
+@command.command("list")
+@options.as_json
+@options.common
+def list_(as_json: bool) -> None:
+    """List the bundles of the package and those added."""
+    rows = [_summary(path) for path in _paths()]
+    if as_json:
+        for row in rows:
+            tables.print_json(row)
+    elif not rows:
+        click.echo("no bundle is here; icmh models add FILE adds one")
+    else:
+        tables.print_table(COLUMNS, [[row[column] for column in COLUMNS] for row in rows])
+
+
+@command.command()
+@click.argument("name", metavar="ID")
+@options.as_json
+@options.common
+def show(name: str, as_json: bool) -> None:
+    """Show what a bundle says of itself: training, data, metric, licence.
+
+    ID is an id, a task or a fingerprint.
+    """
+    from icmhcodec.adapters import bundles
+
+    for path in _named(name):
+        row = {**_summary(path), **bundles.read(path)[0].metadata, "file": str(path)}
+        if as_json:
+            tables.print_json(row)
+        else:
+            tables.print_table(("key", "value"), list(row.items()))
+
+
+@command.command()
+@click.argument("names", metavar="[ID]...", nargs=-1)
+@options.common
+def verify(names: tuple[str, ...]) -> None:
+    """Check that bundles load and fit the base codec that is here; all of them by default."""
+    for path in [path for name in names for path in _named(name)] if names else _paths():
+        summary = _summary(path)
+        with files.blamed(path):
+            _check(path, summary["fingerprint"])
+        click.echo(f"{summary['id']} {summary['kind']}: sound")
+
+
+@command.command()
+@click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
+@options.common
+def add(file: Path) -> None:
+    """Add a bundle's file to those that are here."""
+    from icmhcodec.adapters import bundles
+
+    files.check_source(file)
+    reference = bundles.add(file)
+    click.echo(f"{reference.id} {reference.fingerprint.hex()}: added")
+
+
+@command.command()
+@click.argument("name", metavar="ID")
+@options.common
+def remove(name: str) -> None:
+    """Remove an added bundle by its id or fingerprint; the package's own stay."""
+    from icmhcodec.adapters import bundles
+
+    for path in bundles.remove(name):
+        click.echo(f"{path}: removed")
+
+
+def _paths() -> Iterator[Path]:
+    from icmhcodec.adapters import bundles
+
+    return (path for path, _ in bundles.available())
+
+
+def _named(name: str) -> list[Path]:
+    found = [p for p in _paths() if name in (_summary(p)[k] for k in ("id", "task", "fingerprint"))]
+    if not found:
+        raise MissingWeightsError(f"{name}: no such bundle is here; icmh models list shows them")
+    return found
+
+
+def _summary(path: Path) -> dict[str, str]:
+    from icmhcodec.adapters import bundles
+
+    model, reference = bundles.read(path)
+    return {
+        "id": model.id,
+        "kind": model.kind,
+        "task": model.metadata["task"],
+        "base": model.metadata["base"],
+        "profile": model.metadata.get("profile", "scalable"),
+        "fingerprint": reference.fingerprint.hex(),
+        "from": "package" if path.parent == bundles.PACKAGED else "user",
+    }
+
+
+def _check(path: Path, fingerprint: str) -> None:
+    """Build the networks; FormatError where the tensors are not those of a bundle."""
+    from icmhcodec.adapters import bundles, sfma
+    from icmhcodec.codecs import registry
+    from icmhcodec.masks.predictor import MaskPredictor
+
+    model, _ = bundles.read(path)
+    if path.parent != bundles.PACKAGED and fingerprint not in path.stem:
+        raise FormatError("its tensors are not those that were added; remove it and add it again")
+    base = registry.load(model.metadata["base"])
+    if base.fingerprint.hex() != model.metadata["base_fingerprint"]:
+        raise MissingWeightsError(f"it was trained on other weights of {base.id}; train it again")
+    if model.kind == "predictor":
+        MaskPredictor(model.tensors)
+    else:
+        sfma.load_stages(model.tensors, "encoder", len(base.encoder_channels))
+        sfma.load_stages(model.tensors, "decoder", len(base.decoder_channels))

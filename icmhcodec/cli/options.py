@@ -1,0 +1,131 @@
+"""Options that several commands share, and the types of their values."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from icmhcodec.cli.report import Settings
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kM]?)B?")
+_UNITS = {"": 1, "k": 1_000, "M": 1_000_000}
+
+
+def parse_size(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
+    """Read a number of bytes: `20000`, `20k` or `1.5M` (powers of 1000)."""
+    if value is None:
+        return None
+    match = _SIZE.fullmatch(value)
+    size = int(float(match[1]) * _UNITS[match[2]]) if match else 0
+    if size < 1:
+        raise click.BadParameter(f"{value!r} is no size; write 20000, 20k or 1.5M", ctx, param)
+    return size
+
+
+def size(name: str, help_text: str) -> Callable[[F], F]:
+    """Add an option that takes a number of bytes."""
+    return click.option(name, metavar="BYTES", callback=parse_size, help=help_text)
+
+
+def _switch(name: str) -> Callable[[click.Context, click.Parameter, bool], None]:
+    def callback(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+        if value:
+            setattr(ctx.ensure_object(Settings), name, True)
+
+    return callback
+
+
+def common(function: F) -> F:
+    """Add `-v` and `--debug`, which every command has."""
+    verbose = click.option(
+        "-v",
+        "--verbose",
+        is_flag=True,
+        expose_value=False,
+        callback=_switch("verbose"),
+        help="Say more on stderr.",
+    )
+    debug = click.option(
+        "--debug",
+        is_flag=True,
+        is_eager=True,
+        expose_value=False,
+        callback=_switch("debug"),
+        help="Show a traceback with an error.",
+    )
+    return verbose(debug(function))
+
+
+def machine(function: F) -> F:
+    """Add `--device`, `--threads` and `--precision`."""
+    device = click.option(
+        "--device", default="cpu", show_default=True, help="Where networks run: cpu, cuda, cuda:1."
+    )
+    threads = click.option(
+        "--threads", type=click.IntRange(min=1), help="CPU threads; default: all cores."
+    )
+    precision = click.option(
+        "--precision",
+        type=click.Choice(["auto", "float32", "bfloat16"]),
+        default="auto",
+        show_default=True,
+        help="Of the transforms; the symbols are exact in each.",
+    )
+    return device(threads(precision(function)))
+
+
+force = click.option("--force", is_flag=True, help="Overwrite files that exist.")
+as_json = click.option("--json", "as_json", is_flag=True, help="Report as JSON, a line per file.")
+inputs = click.argument(
+    "inputs", nargs=-1, required=True, metavar="INPUT...", type=click.Path(path_type=Path)
+)
+
+
+def output(help_text: str, *, required: bool = False) -> Callable[[F], F]:
+    """Add `-o FILE`."""
+    path = click.Path(path_type=Path)
+    return click.option("-o", "--output", required=required, type=path, help=help_text)
+
+
+def outputs(help_text: str) -> Callable[[F], F]:
+    """Add `-o FILE` or `-o FOLDER/`: text, for a path forgets its last slash."""
+    return click.option("-o", "--output", metavar="PATH", help=help_text)
+
+
+def parse_tasks(
+    ctx: click.Context, param: click.Parameter, values: Sequence[str]
+) -> tuple[str, ...]:
+    """Split `det:2,cls` at commas; each is a task name and maybe a level."""
+    tasks = [part.strip() for value in values for part in value.split(",")]
+    names = [_task_name(task, ctx, param) for task in tasks]
+    for name in names:
+        if names.count(name) > 1:
+            raise click.BadParameter(f"{name} is named twice", ctx, param)
+    return tuple(tasks)
+
+
+def _task_name(task: str, ctx: click.Context, param: click.Parameter) -> str:
+    from icmhcodec.container import names
+
+    name, colon, level = task.partition(":")
+    if not names.valid_name(name) or (colon and not level.isdecimal()):
+        raise click.BadParameter(f"{task!r} is no task; write det, det:2 or det,cls", ctx, param)
+    if name == names.HUMAN:
+        raise click.BadParameter("human is no task, but what tasks leave", ctx, param)
+    return name
+
+
+def parse_names(
+    ctx: click.Context, param: click.Parameter, values: Sequence[str]
+) -> tuple[str, ...]:
+    """Split `det,cls` at commas: layers that exist are named without their levels."""
+    tasks = parse_tasks(ctx, param, values)
+    if any(":" in task for task in tasks):
+        raise click.BadParameter("a layer is named without its level", ctx, param)
+    return tasks

@@ -1,0 +1,66 @@
+"""`icmh verify`: whether files are whole and undamaged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+from icmhcodec.cli import batch, files, options, tables
+from icmhcodec.cli.files import Job
+from icmhcodec.errors import FormatError
+
+
+@click.command(short_help="Check files for damage.")
+@options.inputs
+@click.option("--full", is_flag=True, help="Decode the symbols of every layer, too.")
+@options.machine
+@options.as_json
+@options.common
+def command(
+    inputs: tuple[Path, ...],
+    full: bool,
+    device: str,
+    threads: int | None,
+    precision: str,
+    as_json: bool,
+) -> int:
+    """Check structure and checksums of .icm files and of parts of them.
+
+    A part that was split off is sound; what it has not is listed.
+
+    \b
+    icmh verify coded/
+    icmh verify --full photo.icm
+    """
+    jobs = [Job(source, files.STREAM) for source in files.expand(inputs, [".icm"])]
+
+    def start() -> Callable[[Job], None]:
+        from icmhcodec import container
+
+        decode = _decoder(device, threads, precision) if full else None
+
+        def work(job: Job) -> None:
+            data = files.read_icm(job.source)
+            file = container.parse(data, partial=True)
+            findings = decode(data) if decode else list(file.damage)
+            if as_json:
+                result = {"file": str(job.source), "damage": findings, "missing": file.missing}
+                tables.print_json(result)
+            elif not findings:
+                without = f", without {', '.join(file.missing)}" if file.missing else ""
+                click.echo(f"{files.name(job.source)}: sound{without}")
+            if findings:
+                raise FormatError("; ".join(findings))
+
+        return work
+
+    return batch.run("verify", jobs, lambda job: files.check_source(job.source), start)
+
+
+def _decoder(device: str, threads: int | None, precision: str) -> Callable[[bytes], list[str]]:
+    from icmhcodec.pipeline.codec import Codec
+
+    codec = Codec(device=device, threads=threads, precision=precision)
+    return lambda data: codec.verify(data, full=True)

@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from icmhcodec.pipeline.info import info
+
+from .conftest import Run, lines, spawn
+
+TINY = ("--base", "test-tiny")
+
+
+def test_a_file_lands_beside_its_input(run: Run, photo: Path) -> None:
+    result = run("encode", photo, *TINY)
+    assert result.exit_code == 0, result.stderr
+    target = photo.with_suffix(".icm")
+    found = info(target.read_bytes())
+    assert (found["width"], found["height"]) == (80, 48)
+    assert f"{found['bytes']:,} bytes" in result.stdout
+
+
+def test_the_same_bytes_on_every_way(run: Run, photo: Path) -> None:
+    run("encode", photo, *TINY, "-q", "3.5", "-o", "a.icm")
+    piped = run("encode", "-", *TINY, "-q", "3.5", stdin=photo.read_bytes())
+    assert piped.stdout_bytes == Path("a.icm").read_bytes()
+    assert piped.stderr == ""
+    process = spawn("encode", photo, *TINY, "-q", "3.5", "-o", "-")
+    assert process.stdout == piped.stdout_bytes
+
+
+def test_json(run: Run, photo: Path) -> None:
+    found = json.loads(run("encode", photo, *TINY, "--json", "-q", "2").stdout)
+    assert found["bytes"] == photo.with_suffix(".icm").stat().st_size
+    assert found["quality"] == 2
+    assert found["met"] is True
+    assert [layer["task"] for layer in found["layers"]] == ["human"]
+
+
+def test_a_folder_goes_on_after_a_bad_file(run: Run, photo: Path) -> None:
+    Path("in").mkdir()
+    photo.rename("in/a.png")
+    Path("in/b.png").write_text("no picture")
+    Path("in/c.jpg").write_bytes(Path("in/a.png").read_bytes())
+    result = run("encode", "in", "-o", "out", *TINY)
+    assert result.exit_code == 1
+    assert sorted(path.name for path in Path("out").iterdir()) == ["a.icm", "c.icm"]
+    assert "in/b.png" in lines(result)[0]
+    assert lines(result)[1:] == ["icmh: 1 of 3 inputs failed"]
+
+
+def test_sizes_are_kept_or_the_nearest_is_written(run: Run, photo: Path) -> None:
+    best = run("encode", photo, *TINY, "--size", "1.2k", "-o", "a.icm")
+    assert best.exit_code == 0, best.stderr
+    assert Path("a.icm").stat().st_size <= 1200
+    result = run("encode", photo, *TINY, "--bpp", "0.01", "-o", "b.icm")
+    assert result.exit_code == 1
+    assert "--bpp 0.01 cannot be met" in result.stderr
+    assert Path("b.icm").exists()
+
+
+def test_an_explicit_mask_makes_a_task_layer(run: Run, photo: Path) -> None:
+    mask = np.zeros((48, 80), np.uint8)
+    mask[16:32, 16:48] = 255
+    Image.fromarray(mask).save("mask.png")
+    result = run("encode", photo, *TINY, "--task", "det", "--mask", "mask.png", "-o", "a.icm")
+    assert result.exit_code == 0, result.stderr
+    det, human = info(Path("a.icm").read_bytes())["layers"]
+    assert (det["task"], det["mask"], human["task"]) == ("det", "explicit", "human")
+    assert det["fill"] == pytest.approx(2 / 15)  # of 3 x 5 positions
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (("none.png",), 2, "none.png: no such file"),
+        (("photo.png", "-o", "photo.png", "--force"), 2, "is the input itself"),
+        (("photo.png", "-o", "none/x.icm"), 2, "does not exist"),
+        (("photo.png", "-o", "there.icm"), 2, "--force"),
+        (("text.png",), 1, "text.png: it is not a PNG"),
+        (("photo.png", "-q", "3", "--bpp", "1"), 2, "exclude each other"),
+        (("photo.png", "--task-size", "3k"), 2, "add --task"),
+        (("photo.png", "--mask", "m.png"), 2, "add one --task"),
+        (("photo.png", "--task", "det", "--mask", "m.png"), 2, "m.png: no such file"),
+        (("photo.png", "--no-human"), 2, "add --task"),
+        (("photo.png", "--profile", "machine"), 2, "add --task"),
+        (("photo.png", "--task", "det"), 4, "icmh models add"),
+        (("photo.png", "--task", "det:77"), 2, "level"),
+        (("photo.png", "--device", "nowhere"), 2, "device"),
+        (("photo.png", "--json", "-o", "-"), 2, "share stdout"),
+        (("photo.png", "--base", "none"), 4, "none"),
+    ],
+)
+def test_errors(run: Run, photo: Path, arguments: tuple[str, ...], code: int, message: str) -> None:
+    Path("there.icm").write_text("kept")
+    Path("text.png").write_text("text")
+    before = {path: path.read_bytes() for path in Path().iterdir() if path.is_file()}
+    base = () if "--base" in arguments else TINY
+    result = run("encode", *arguments, *base)
+    assert result.exit_code == code, result.stderr
+    assert len(lines(result)) == 1
+    assert message in result.stderr
+    assert {path: path.read_bytes() for path in Path().iterdir() if path.is_file()} == before
