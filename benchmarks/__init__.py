@@ -1,0 +1,1 @@
+"""Measurements of icmh; results lie in benchmarks/results as JSON."""
