@@ -45,6 +45,11 @@ class IcmImageFile(ImageFile.ImageFile):
         data = self.fp.read()
         try:
             file = container.parse(data)
+            metadata = {
+                _METADATA[chunk.type]: container.metadata.unpack(chunk)
+                for chunk in file.ancillary
+                if chunk.type in _METADATA
+            }
         except IcmhError as error:
             raise SyntaxError(str(error)) from error
         header = file.header
@@ -55,9 +60,7 @@ class IcmImageFile(ImageFile.ImageFile):
                    for n, layer in enumerate(header.layers)):  # fmt: skip
             self._mode = self._mode.removesuffix("A")  # a task's picture has none
         self.info["layers"] = tuple(header.layers[n].task for n in sorted(file.layers))
-        for chunk in file.ancillary:
-            if chunk.type in _METADATA:
-                self.info[_METADATA[chunk.type]] = container.metadata.unpack(chunk)
+        self.info.update(metadata)
         self.tile = []
 
     def load(self) -> Any:

@@ -17,11 +17,12 @@ import platformdirs
 from safetensors import SafetensorError, safe_open
 
 from icmhcodec import modelfile
-from icmhcodec.container import Reference
+from icmhcodec.container import Reference, valid_name
 from icmhcodec.errors import FormatError, MissingWeightsError, UsageError
 from icmhcodec.modelfile import ModelFile
 
 KINDS = ("predictor", "adapter")
+REQUIRED = ("id", "kind", "base", "base_fingerprint", "task")
 PACKAGED = Path(__file__).parent.parent / "weights"
 
 
@@ -46,9 +47,12 @@ def _read(path: Path, changed: int) -> tuple[ModelFile, Reference]:
     model = modelfile.read(path)
     if model.kind not in KINDS:
         raise FormatError(f"{path}: holds a {model.kind}, not a predictor or adapter")
-    for key in ("base", "base_fingerprint", "task"):
+    for key in REQUIRED:
         if key not in model.metadata:
             raise FormatError(f"{path}: its metadata does not name '{key}'")
+    for key in ("id", "base", "task"):
+        if not valid_name(model.metadata[key]):
+            raise FormatError(f"{path}: its {key} {model.metadata[key]!r} is not a valid name")
     return model, Reference(model.id, modelfile.fingerprint(model.tensors))
 
 
@@ -61,7 +65,8 @@ def available(kind: str | None = None) -> Iterator[tuple[Path, dict[str, str]]]:
                     metadata = dict(file.metadata() or {})
             except (SafetensorError, OSError):
                 continue
-            if metadata.get("kind") in KINDS and kind in (None, metadata["kind"]):
+            usable = metadata.keys() >= set(REQUIRED) and metadata["kind"] in KINDS
+            if usable and kind in (None, metadata["kind"]):
                 yield path, metadata
 
 
@@ -80,7 +85,7 @@ def find(kind: str, name: str, base: Reference, profile: str) -> tuple[ModelFile
 
 def _version(name: str) -> int:
     ending = name.rpartition("-")[2]
-    return int(ending) if ending.isdecimal() else 0
+    return int(ending) if ending.isdecimal() and valid_name(name) else 0
 
 
 def by_reference(kind: str, reference: Reference) -> ModelFile:

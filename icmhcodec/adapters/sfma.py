@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from icmhcodec.errors import FormatError
 
 WINDOW = 32
+MOST_WINDOW = 256  # of a file: features are padded to whole windows
 
 
 class FrequencyModulation(nn.Module):
@@ -84,6 +85,7 @@ class SFMA(nn.Module):
 
     def __init__(self, channels: int, width: int = 64, window: int = WINDOW) -> None:
         super().__init__()
+        self.channels = channels
         self.fma = FrequencyModulation(channels, width, window)
         self.sma = SpatialModulation(channels, width)
         for up in (self.fma.up, self.sma.up):
@@ -118,7 +120,7 @@ def export_stages(sides: Mapping[str, Sequence[SFMA | None]]) -> dict[str, Tenso
     return {**tensors, "window": torch.tensor(sorted(windows), dtype=torch.int32)}
 
 
-def load_stages(tensors: Mapping[str, Tensor], side: str, places: int) -> list[nn.Module | None]:
+def load_stages(tensors: Mapping[str, Tensor], side: str, places: int) -> list[SFMA | None]:
     """The trained adapters of one side ("encoder" or "decoder"), None where a stage has none.
 
     Widths are read off the tensors. Errors: FormatError for tensors that are no adapters.
@@ -126,14 +128,24 @@ def load_stages(tensors: Mapping[str, Tensor], side: str, places: int) -> list[n
     try:
         return [_load_stage(tensors, f"{side}.{i}.") for i in range(places)]
     except (KeyError, ValueError, RuntimeError) as error:
-        raise FormatError(f"adapter: its tensors are not those of an SFMA ({error})") from error
+        reason = str(error).splitlines()[-1].strip()
+        raise FormatError(f"adapter: its tensors are not those of an SFMA ({reason})") from error
 
 
-def _load_stage(tensors: Mapping[str, Tensor], prefix: str) -> nn.Module | None:
-    state = {k.removeprefix(prefix): v.float() for k, v in tensors.items() if k.startswith(prefix)}
+def _load_stage(tensors: Mapping[str, Tensor], prefix: str) -> SFMA | None:
+    state = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
     if not state:
         return None
+    for name, tensor in state.items():
+        if not tensor.is_floating_point() or not tensor.float().isfinite().all():
+            raise ValueError(f"{name} holds other than finite numbers")
     width, channels = state["sma.value.weight"].shape[:2]
-    stage = SFMA(channels, width, int(tensors["window"]))
-    stage.load_state_dict(state)
+    if tensors["window"].dtype != torch.int32:
+        raise ValueError("window is not int32")
+    window = int(tensors["window"])
+    if not 0 <= window <= MOST_WINDOW or not width or not channels:
+        raise ValueError(f"a window of {window}, {width} of {channels} channels")
+    with torch.device("meta"):  # sizes of a file are not to be trusted with memory
+        stage = SFMA(channels, width, window)
+    stage.load_state_dict({name: tensor.float() for name, tensor in state.items()}, assign=True)
     return stage.requires_grad_(False)

@@ -6,6 +6,8 @@ the hyper-latent and has no means; gains of Cui et al. 2021 (arXiv 2003.02012).
 
 from __future__ import annotations
 
+import re
+
 import torch
 from torch import Tensor
 
@@ -13,7 +15,8 @@ from icmhcodec.codecs import transforms, weights
 from icmhcodec.codecs.contract import QUALITY_UNIT, BaseCodec
 from icmhcodec.codecs.transforms import Adapters
 from icmhcodec.entropy.model import EntropyModel
-from icmhcodec.errors import UsageError
+from icmhcodec.entropy.tables import SCALES
+from icmhcodec.errors import FormatError, UsageError
 from icmhcodec.modelfile import ModelFile
 
 HIGHEST_QUALITY = 9 * QUALITY_UNIT
@@ -35,7 +38,10 @@ class Hyperprior(BaseCodec):
         self._model = model
         self.id = model.id
         self.fingerprint = weights.fingerprint(tensors)
-        self.default_skip = int(model.metadata.get("default_skip", 0))
+        skip = model.metadata.get("default_skip", "0")
+        if not re.fullmatch("[0-9]{1,2}", skip) or int(skip) > SCALES:
+            raise FormatError(f"{self.id}: its default skip index {skip!r} is not 0 to {SCALES}")
+        self.default_skip = int(skip)
         self.device, self.dtype = torch.device(device), dtype
         self.entropy = entropy or EntropyModel(tensors, "entropy.", self.device)
         N, M = self.entropy.hyper_channels, self.entropy.latent_channels
@@ -45,6 +51,10 @@ class Hyperprior(BaseCodec):
         self._log_gains = [
             tensors.get(name, torch.zeros(1, M)).to(self.device) for name in ("gain", "igain")
         ]
+        for gains in self._log_gains:
+            fits = gains.shape == self._log_gains[0].shape and gains.shape[1:] == (M,)
+            if not fits or not len(gains) or not gains.isfinite().all():
+                raise FormatError(f"{self.id}: its gains are not finite numbers [levels,{M}]")
         self.levels = len(self._log_gains[0])
         slope = LEAK if self.entropy.has_means else 0.0
         self.g_a, self.g_s, self.h_a = (

@@ -92,13 +92,15 @@ def load_weights(
 ) -> Transform:
     """Assign the stored tensors `prefix.*` to a transform, frozen.
 
-    FormatError where a tensor is missing or of another shape.
+    FormatError where a tensor is missing, of another shape or not finite.
     """
     state = {}
     for name in transform.state_dict():
         stored = tensors.get(f"{prefix}.{name}")
         if stored is None:
             raise FormatError(f"{prefix}.{name}: no such tensor in the weights; take another file")
+        if not stored.is_floating_point() or not stored.isfinite().all():
+            raise FormatError(f"{prefix}.{name}: holds other than finite numbers")
         value = _effective(name.rpartition(".")[2], stored).to(device)
         state[name] = (
             value.to(dtype, memory_format=torch.channels_last)

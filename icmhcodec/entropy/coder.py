@@ -79,6 +79,8 @@ class Tables:
         missing = [name for name in names if name not in tensors]
         if missing:
             raise FormatError(f"weights: no tensor {missing[0]}; the file is not an exported codec")
+        if any(tensors[name].dtype != torch.int32 for name in names):
+            raise FormatError(f"weights: {prefix}cdfs, lengths and offsets must be int32")
         return cls(*(tensors[name].cpu().numpy() for name in names))
 
     def to_tensors(self, prefix: str = "") -> dict[str, Tensor]:
@@ -91,7 +93,7 @@ class Tables:
 
 
 def _check_tables(cdfs: Integers, lengths: Integers, offsets: Integers) -> None:
-    rows = (len(cdfs),)
+    rows = cdfs.shape[:1]
     if cdfs.ndim != 2 or not len(cdfs) or lengths.shape != rows or offsets.shape != rows:
         raise FormatError("tables: cdfs, lengths and offsets do not fit together")
     if lengths.min() < 3 or lengths.max() > min(cdfs.shape[1], MOST_ENTRIES + 2):

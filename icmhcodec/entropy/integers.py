@@ -178,7 +178,7 @@ class _Layer:
         kind, activation = tensors[f"{name}.spec"].tolist()
         self.kind, self.activation = Kind(kind), Activation(activation)
         weight = _outputs_first(tensors[f"{name}.weight"], self.kind)
-        bias, shift = tensors[f"{name}.bias"], tensors[f"{name}.shift"].long()
+        bias, shift = tensors[f"{name}.bias"], tensors[f"{name}.shift"]
         extra = tensors["extra"] if name == "0" else torch.zeros_like(bias)
         self.outputs, depth, self.kernel, width = weight.shape
         self.inputs = self.outputs if self.kind is Kind.DEPTHWISE else depth
@@ -241,8 +241,8 @@ class _Layer:
 def _check_shapes(
     layer: _Layer, weight: Tensor, bias: Tensor, shift: Tensor, extra: Tensor, width: int
 ) -> None:
-    kinds = (weight.dtype, bias.dtype, extra.dtype)
-    if kinds != (torch.int16, torch.int64, torch.int64):
+    kinds = (weight.dtype, bias.dtype, shift.dtype, extra.dtype)
+    if kinds != (torch.int16, torch.int64, torch.int32, torch.int64):
         raise ValueError("a type")
     if layer.kernel != width or layer.kernel % 2 == 0 or (layer.scale == 2 and layer.kernel != 5):
         raise ValueError("a kernel's size")

@@ -70,8 +70,8 @@ class EntropyModel:
             or len(self.y_tables) != SCALES
             or self.latent_channels * (1 + self.has_means) != self.network.outputs
             or (self.z_medians % whole).any()
-            or (self.z_medians.abs() > HYPER_LIMIT << MEAN_BITS).any()
-            or (self.thresholds.diff() <= 0).any()
+            or (self.z_medians.long().abs() > HYPER_LIMIT << MEAN_BITS).any()
+            or (self.thresholds.long().diff() <= 0).any()
         ):
             raise FormatError("entropy model: tables, medians and h_s do not fit together")
 

@@ -88,7 +88,7 @@ def _decode_elements(data: bytes, free: Tensor, index: Tensor) -> Tensor:
     choice[used] = np.frombuffer(data[: len(used)], np.uint8)
     if choice.max(initial=0) >= len(FREQUENCIES):
         raise FormatError("explicit mask: it names a table that does not exist; damaged")
-    segments = _split_segments(data[len(used) :])
+    segments = _split_segments(data[len(used) :], -(-len(contexts) // coder.SEGMENT))
     bits = coder.decode_segments(segments, choice[contexts], _tables())
     if ((bits != 0) & (bits != 1)).any():
         raise FormatError("explicit mask: an element is neither selected nor not; damaged")
@@ -97,13 +97,13 @@ def _decode_elements(data: bytes, free: Tensor, index: Tensor) -> Tensor:
     return mask
 
 
-def _split_segments(data: bytes) -> list[bytes]:
+def _split_segments(data: bytes, count: int) -> list[bytes]:
     segments = []
-    while data:
-        size = int.from_bytes(data[:_LENGTH_BYTES], "little")
-        end = _LENGTH_BYTES + size
-        if len(data) < end:
-            raise FormatError("explicit mask: a segment ends early; damaged")
-        segments.append(data[_LENGTH_BYTES:end])
-        data = data[end:]
+    end = 0
+    for _ in range(count):
+        start = end + _LENGTH_BYTES
+        end = start + int.from_bytes(data[end:start], "little")
+        segments.append(data[start:end])
+    if end != len(data):
+        raise FormatError("explicit mask: its segments do not end where it does; damaged")
     return segments

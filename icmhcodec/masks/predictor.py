@@ -84,6 +84,8 @@ class PredictorNet(nn.Module):
         self.slope = nn.Parameter(torch.full((latent_channels,), 0.5))
         self.enter_condition = ConditionTable(width)
         self.leave_condition = ConditionTable(latent_channels)
+        # Each level starts with more than the one below it.
+        self.leave_condition.level.data += torch.linspace(-1.5, 1.5, LEVELS)[:, None]
 
     def forward(
         self, mean: Tensor, index: Tensor, quality: Tensor, level: Tensor, size_class: Tensor
@@ -103,6 +105,7 @@ class PredictorNet(nn.Module):
 INPUT_BITS = 8  # fractional bits between the layers
 LOGIT_BITS = INPUT_BITS + 3  # a slope times an index, which counts eighths
 _TABLES = ("quality", "level", "size")
+MOST = 2**40  # of tables and slopes: times 2^8 and summed they stay far below 2^63
 
 
 def export_predictor(net: PredictorNet) -> dict[str, Tensor]:
@@ -133,28 +136,36 @@ class MaskPredictor:
         """Check the tensors of `export_predictor`; FormatError where they do not fit together."""
         try:
             self._tables = {
-                f"{side}.{name}": tensors[f"{side}.{name}"].long().to(device)
+                f"{side}.{name}": tensors[f"{side}.{name}"].to(device)
                 for side in ("enter", "leave")
                 for name in _TABLES
             }
-            self._slope = tensors["slope"].long().to(device)
+            self._slope, bound = tensors["slope"].to(device), tensors["network.extra"]
         except KeyError as error:
             raise FormatError(f"predictor: no tensor {error}; its file is damaged") from error
-        self._network = IntegerNetwork(tensors, "network.", device)
-        self._check()
+        network = IntegerNetwork(tensors, "network.", device)
+        self._check(network.outputs, len(bound))
+        if network.inputs != 2 * network.outputs:
+            raise FormatError("predictor: its network has another number of channels")
+        # The stored bound is of the tables before each was rounded, which may lie a little below.
+        reach = sum(self._tables[f"enter.{name}"].cpu().abs().amax(0) for name in _TABLES)
+        extra = torch.maximum(bound.cpu(), torch.as_tensor(reach))
+        self._network = IntegerNetwork({**tensors, "network.extra": extra}, "network.", device)
 
-    def _check(self) -> None:
+    def _check(self, outputs: int, width: int) -> None:
         rows = {"quality": QUALITIES, "level": LEVELS, "size": len(LONG_SIDES) + 1}
-        width = {"leave": len(self._slope), "enter": self._tables["enter.quality"].shape[-1]}
         for name, table in self._tables.items():
             side, condition = name.split(".")
-            if table.shape != (rows[condition], width[side]) or table.abs().max() >= 2**40:
-                raise FormatError(f"predictor: its table {name} is of another shape or too large")
-        if self._slope.shape != (self._network.outputs,) or self._slope.abs().max() >= 2**20:
-            raise FormatError("predictor: its slopes are of another shape or too large")
+            _check_integers(name, table, (rows[condition], width if side == "enter" else outputs))
+        _check_integers("slope", self._slope, (outputs,))
 
     def __call__(self, mean: Tensor, index: Tensor, condition: Condition) -> Tensor:
         """Mask [M,h,w] (bool) from integer means and scale indexes [M,h,w]."""
+        if len(mean) != self._network.outputs:
+            raise FormatError(
+                f"predictor: it is for latents of {self._network.outputs} channels, this one "
+                f"has {len(mean)}; the file names the wrong one"
+            )
         limit = MEAN_LIMIT << INPUT_BITS
         scaled = index.int() * (2**INPUT_BITS // INDEX_UNIT)
         inputs = torch.cat([scaled, mean.clamp(-limit, limit)])
@@ -178,3 +189,11 @@ class MaskPredictor:
             + self._tables[f"{side}.level"][condition.level - 1]
             + self._tables[f"{side}.size"][condition.size_class]
         )
+
+
+def _check_integers(name: str, values: Tensor, shape: tuple[int, ...]) -> None:
+    """Raise FormatError where values are not int64 of a shape, or so large that sums may wrap."""
+    if values.shape != shape or values.dtype != torch.int64:
+        raise FormatError(f"predictor: {name} is of another shape or type")
+    if values.min() <= -MOST or values.max() >= MOST:
+        raise FormatError(f"predictor: {name} holds too large numbers")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -10,7 +11,7 @@ from torch import Tensor
 from icmhcodec import container
 from icmhcodec.codecs.contract import BaseCodec
 from icmhcodec.codecs.transforms import Adapters
-from icmhcodec.container import HUMAN, Container, Header, metadata
+from icmhcodec.container import HUMAN, Chunk, Container, Header, metadata
 from icmhcodec.errors import FormatError, MissingWeightsError, UsageError
 from icmhcodec.imageio import Picture, alpha
 from icmhcodec.pipeline import latent
@@ -49,8 +50,8 @@ def decode(
     stages: Adapters = ()
     if wanted.adapter is not None:
         try:
-            stages = networks.stages(wanted.adapter, "decoder", len(codec.decoder_channels))
-        except MissingWeightsError as error:
+            stages = networks.stages(wanted.adapter, "decoder", codec.decoder_channels)
+        except (FormatError, MissingWeightsError) as error:
             warnings.append(f"{error}; decoded without it")
     header = file.header
     pixels = to_pixels(
@@ -58,21 +59,24 @@ def decode(
     )
     picture = Picture(pixels)
     if wanted.task == HUMAN:  # a task's picture has neither alpha nor metadata
-        picture = _with_extras(picture, file, warnings)
+        picture = _with_extras(picture, file, warnings, partial)
     return Decoded(picture, wanted.task, tuple(warnings))
 
 
 def symbols_of(networks: Networks, data: bytes) -> dict[str, Tensor]:
     """All integers that the file codes: hyper-symbols of each group, symbols of each layer's union.
 
-    Names are "hyper 0" and "layer 1 det"; tensors int32 on the CPU. For checks of exactness.
+    Of a part, those that decode from what it holds. Names are "hyper 0" and "layer 1 det"; tensors
+    int32 on the CPU. For checks of exactness.
     """
     file = container.parse(data)
     result = {}
-    for number, group in enumerate(file.header.groups):
-        codec = networks.base_of(group.codec, torch.float32)
+    for number in file.hyper:
+        codec = networks.base_of(file.header.groups[number].codec, torch.float32)
         result[f"hyper {number}"] = _hyper(codec, file, number).cpu()
     for number, layer in enumerate(file.header.layers):
+        if not _whole(file, number):
+            continue
         codec = networks.base_of(file.header.groups[layer.group].codec, torch.float32)
         _, symbols = _latent(codec, file, number, partial=False)
         result[f"layer {number} {layer.task}"] = symbols.cpu()
@@ -80,7 +84,7 @@ def symbols_of(networks: Networks, data: bytes) -> dict[str, Tensor]:
 
 
 def check_layers(networks: Networks, data: bytes) -> list[str]:
-    """What does not decode of the layers that a file or part holds, a line each.
+    """What does not decode of the layers and extras that a file or part holds, a line each.
 
     MissingWeightsError where that cannot be told.
     """
@@ -94,6 +98,11 @@ def check_layers(networks: Networks, data: bytes) -> list[str]:
             _latent(codec, file, number, partial=False)
         except FormatError as error:
             findings.append(f"layer {number} ({layer.task}): {error}")
+    for chunk in file.ancillary:
+        try:
+            _extra(file.header, chunk)
+        except FormatError as error:
+            findings.append(str(error))
     return findings
 
 
@@ -114,9 +123,10 @@ def _choose(file: Container, layer: str | None, partial: bool, warnings: list[st
     if layer is not None:
         return _named(file, tasks, layer, partial)
     whole = [n for n in range(len(tasks)) if _whole(file, n)]
-    human = [n for n in range(len(tasks)) if tasks[n] == HUMAN]
-    if human and (human[-1] in whole or (partial and not whole and _has_hyper(file, human[-1]))):
-        return human[-1]
+    if partial and not whole:
+        whole = [n for n in range(len(tasks)) if _has_hyper(file, n)]
+    if whole and tasks[whole[-1]] == HUMAN:  # it is the last of all
+        return whole[-1]
     if not whole:
         raise FormatError(
             "no layer of this part is complete; join the part with the layers before it"
@@ -173,18 +183,25 @@ def _until_mask_is_missing(layers: list[LayerToDecode]) -> list[LayerToDecode]:
     return layers
 
 
-def _with_extras(picture: Picture, file: Container, warnings: list[str]) -> Picture:
-    """The picture with the file's alpha and metadata."""
-    header = file.header
-    chunks = {chunk.type: chunk for chunk in file.ancillary}
-    icc, exif, xmp = (
-        metadata.unpack(chunks[kind]) if kind in chunks else None for kind in metadata.METADATA
-    )
-    picture = replace(picture, icc=icc, exif=exif, xmp=xmp)
-    if not header.has_alpha:
-        return picture
-    if ALPHA not in chunks:
+def _with_extras(picture: Picture, file: Container, warnings: list[str], partial: bool) -> Picture:
+    """The picture with the file's alpha and metadata; of damaged ones `partial` warns."""
+    extras: dict[str, Any] = {}
+    for chunk in file.ancillary:
+        try:
+            extras |= _extra(file.header, chunk)
+        except FormatError as error:
+            if not partial:
+                raise
+            warnings.append(str(error))
+    if file.header.has_alpha and all(chunk.type != ALPHA for chunk in file.ancillary):
         warnings.append("the alpha channel is not in this part")
-        return picture
-    coded = chunks[ALPHA].payload
-    return replace(picture, alpha=alpha.decode(coded, header.width, header.height))
+    return replace(picture, **extras)
+
+
+def _extra(header: Header, chunk: Chunk) -> dict[str, Any]:
+    """What an ancillary chunk adds to the picture, by the name of the field."""
+    if chunk.type == ALPHA:
+        return {"alpha": alpha.decode(chunk.payload, header.width, header.height)}
+    if chunk.type in metadata.METADATA:
+        return {metadata.METADATA[chunk.type]: metadata.unpack(chunk)}
+    return {}

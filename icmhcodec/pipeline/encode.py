@@ -151,7 +151,7 @@ def _plans(networks: Networks, codec: BaseCodec, picture: Picture, options: Opti
         request = _request(codec, picture, text, options)
         stages: Adapters = ()
         if request.adapter is not None:
-            stages = networks.stages(request.adapter, "encoder", len(codec.encoder_channels))
+            stages = networks.stages(request.adapter, "encoder", codec.encoder_channels)
         plans.append(_Plan(codec.analysis(x, stages), (request,)))
     if options.with_human:
         plans.append(_Plan(codec.analysis(x), (human,)))
@@ -164,7 +164,7 @@ def _request(codec: BaseCodec, picture: Picture, text: str, options: Options) ->
     base = reference_of(codec)
     adapter = bundles.find("adapter", name, base, options.profile)
     if options.masks and name in options.masks:
-        selection = _positions(options.masks[name], picture).to(codec.device)
+        selection = _positions(options.masks[name], picture)
         return Request(name, level, selection, adapter=adapter[1] if adapter else None)
     predictor = bundles.find("predictor", name, base, options.profile)
     bundle = adapter if options.profile == "machine" else predictor

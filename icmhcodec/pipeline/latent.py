@@ -78,7 +78,8 @@ def quantise(
     z_symbols = codec.entropy.hyper_symbols(codec.hyper_analysis(y)[0])
     prior = prior_of(codec, z_symbols, *size)
     rows, columns = prior.mean.shape[1:]
-    y = y[0, :, :rows, :columns]
+    # The integers are wherever the entropy stage is; the coder takes them on the CPU anyway.
+    y = y[0, :, :rows, :columns].to(prior.mean.device)
     symbols = latent_symbols(y, prior.mean)
     if skip is None:
         residual = y - latent_values(torch.zeros_like(symbols), prior.mean)
@@ -143,7 +144,7 @@ def encode_layers(
         if request.predictor is not None:
             condition = Condition(latent.quality, request.level, long_side)
             selection = predicted(request.predictor, latent.prior, condition)
-        mask = free if selection is None else free & selection
+        mask = free if selection is None else free & selection.to(free.device)
         layers.append(_encode_layer(codec, latent, group, request, mask, free, selection))
         free = free & ~mask
     return layers
@@ -291,4 +292,4 @@ def dequantise(codec: BaseCodec, prior: Prior, symbols: Tensor, quality: int) ->
     rows, columns = symbols.shape[1:]
     y = latent_values(torch.zeros_like(prior.padded_mean), prior.padded_mean)
     y[:, :rows, :columns] = latent_values(symbols, prior.mean)
-    return (y * inverse[:, None, None])[None]
+    return (y.to(inverse.device) * inverse[:, None, None])[None]

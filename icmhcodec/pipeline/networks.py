@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
-from torch import nn
 
 from icmhcodec.adapters import bundles
-from icmhcodec.adapters.sfma import load_stages
+from icmhcodec.adapters.sfma import SFMA, load_stages
 from icmhcodec.codecs import registry
 from icmhcodec.codecs.contract import BaseCodec
 from icmhcodec.container import Reference
-from icmhcodec.errors import UsageError
+from icmhcodec.errors import FormatError, UsageError
 
 PRECISIONS = ("auto", "float32", "bfloat16")
 # bfloat16 transforms lose under 0.05 dB up to here, and more above.
@@ -39,7 +40,7 @@ class Networks:
         self._precision = precision
         self._codecs: dict[tuple[bytes, torch.dtype], BaseCodec] = {}
         self._named: dict[tuple[str, torch.dtype], BaseCodec] = {}
-        self._stages: dict[tuple[Reference, str], list[nn.Module | None]] = {}
+        self._stages: dict[tuple[Reference, str, tuple[int, ...]], list[SFMA | None]] = {}
 
     def dtype(self, quality: int | None) -> torch.dtype:
         """Precision of the transforms at a quality (1/256 units), or for a search (None)."""
@@ -62,12 +63,19 @@ class Networks:
             self._codecs[key] = registry.load_reference(reference, self.device, dtype)
         return self._codecs[key]
 
-    def stages(self, reference: Reference, side: str, places: int) -> list[nn.Module | None]:
-        """The adapters of one side ("encoder", "decoder"); MissingWeightsError if not here."""
-        key = (reference, side)
+    def stages(
+        self, reference: Reference, side: str, channels: Sequence[int]
+    ) -> Sequence[SFMA | None]:
+        """The adapters of one side ("encoder", "decoder") for the channels of its stages.
+
+        MissingWeightsError if they are not here, FormatError if they are for another codec.
+        """
+        key = (reference, side, tuple(channels))
         if key not in self._stages:
             tensors = bundles.by_reference("adapter", reference).tensors
-            stages = load_stages(tensors, side, places)
+            stages = load_stages(tensors, side, len(channels))
+            if any(s and s.channels != c for s, c in zip(stages, channels, strict=True)):
+                raise FormatError(f"adapter {reference.id} is for a codec of other channels")
             self._stages[key] = [stage and stage.to(self.device) for stage in stages]
         return self._stages[key]
 

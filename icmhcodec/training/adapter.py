@@ -41,6 +41,7 @@ class Recipe:
     batch: int = 8
     crop: int = 256
     rate: float = 1e-3  # Adam's peak
+    table_rate: float = 5e-3  # the same for the tables of conditions, which start as constants
     alone: float = 0.35  # share of the time in which only the predictor learns
     average: float = 0.998
     stages: int = 2
@@ -84,8 +85,8 @@ def latents(codec: BaseCodec, x: Tensor, quality: Tensor) -> tuple[Tensor, Tenso
     y = codec.analysis(x).float() * gain
     z = codec.hyper_analysis(y).float()
     parameters = [codec.entropy.parameters(codec.entropy.hyper_symbols(one)) for one in z]
-    mean = torch.stack([m for m, _ in parameters]).float() / 2**MEAN_BITS
-    index = torch.stack([i for _, i in parameters]).long()
+    mean = torch.stack([m for m, _ in parameters]).to(y.device).float() / 2**MEAN_BITS
+    index = torch.stack([i for _, i in parameters]).to(y.device).long()
     symbols = torch.round(y - mean)
     return symbols, mean, index, inverse
 
@@ -109,13 +110,15 @@ class Draw:
     size_class: int
 
 
-def draw(paths: list[Path], recipe: Recipe, random: np.random.Generator) -> Draw:
+def draw(
+    paths: list[Path], recipe: Recipe, random: np.random.Generator, device: torch.device
+) -> Draw:
     """A random batch with qualities and levels spread evenly."""
     spread = (random.permutation(recipe.batch) + random.random(recipe.batch)) / recipe.batch
     return Draw(
-        photos.batch(paths, recipe.batch, recipe.crop, random),
-        torch.from_numpy(spread).float() * 9,
-        torch.from_numpy(random.integers(1, LEVELS + 1, recipe.batch)),
+        photos.batch(paths, recipe.batch, recipe.crop, random).to(device),
+        torch.from_numpy(spread).float().to(device) * 9,
+        torch.from_numpy(random.integers(1, LEVELS + 1, recipe.batch)).to(device),
         int(random.integers(len(SHRINK))),
     )
 
@@ -171,11 +174,20 @@ class Run:
         self.recipe = recipe
         self.codec = codec
         self.random = np.random.default_rng(recipe.seed)
-        self.trained = Trained(codec, recipe.stages)
+        self.trained = Trained(codec, recipe.stages).to(codec.device)
         self.average = copy.deepcopy(self.trained).requires_grad_(False)
-        self.optimizer = torch.optim.Adam(self.trained.parameters(), lr=recipe.rate)
+        self.optimizer = torch.optim.Adam(self._parameter_groups())
         self.steps = 0
         self.done = 0.0
+
+    def _parameter_groups(self) -> list[dict[str, Any]]:
+        named = list(self.trained.named_parameters())
+        tables = [p for name, p in named if "_condition." in name]
+        rest = [p for name, p in named if "_condition." not in name]
+        return [
+            {"params": tables, "peak": self.recipe.table_rate},
+            {"params": rest, "peak": self.recipe.rate},
+        ]
 
     def save(self, path: Path) -> None:
         """Write the whole state, atomically."""
@@ -210,10 +222,10 @@ class Run:
         recipe = self.recipe
         factor = min(1.0, (self.done + 1e-3) / 0.02) * min(1.0, (1 - self.done) / 0.8)
         for group in self.optimizer.param_groups:
-            group["lr"] = recipe.rate * factor
+            group["lr"] = group["peak"] * factor
         adapted = self.done >= recipe.alone
         self.trained.decoder.requires_grad_(adapted)
-        batch = draw(paths, recipe, self.random)
+        batch = draw(paths, recipe, self.random, self.codec.device)
         terms = costs(self.trained, self.codec, features, batch, adapted=adapted, noisy=True)
         # Samples weigh as their lambda's inverse square root: gradients differ by as much.
         weight = losses.task_lambda(batch.level, batch.quality).rsqrt()
@@ -256,7 +268,7 @@ def train(
     recipe = run.recipe
     training, held_out = photos.find_photos(folder, recipe.crop)
     fixed = np.random.default_rng(1)
-    batches = [draw(held_out, recipe, fixed) for _ in range(2)]
+    batches = [draw(held_out, recipe, fixed, run.codec.device) for _ in range(2)]
     begun, start = run.done, time.monotonic()
     shown = saved = start
     log: list[dict[str, float]] = []

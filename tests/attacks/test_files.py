@@ -1,0 +1,530 @@
+"""Broken and hostile files end in one line that says why, or in a picture; in nothing else."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import subprocess
+import sys
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, UnidentifiedImageError
+
+from icmhcodec import api, container, modelfile, pillow_plugin
+from icmhcodec.adapters import bundles
+from icmhcodec.codecs import zoo
+from icmhcodec.container import MaskKind, Reference
+from icmhcodec.errors import FormatError, IcmhError, MissingWeightsError
+from icmhcodec.imageio import Picture, alpha
+from icmhcodec.pipeline.codec import Codec
+from icmhcodec.pipeline.info import info
+from tests.attacks.forgery import (
+    Piece,
+    assembled,
+    forged,
+    pieces,
+    with_group,
+    with_header,
+    with_layer,
+)
+from tests.container.samples import varint
+from tests.pipeline.conftest import BASE, photo, random_bundle
+
+MUTATIONS = 1500
+SECONDS = 10  # longest that a file of a few kilobytes may take
+GIANT = {"width": 16384, "height": 10922}  # just within the limit of pixels
+PIXELS = photo(70, 90, 4)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Random bundles, and no way to the net."""
+
+    def no_net(codec_id: str) -> bytes:
+        raise MissingWeightsError(f"{codec_id}: no net here")
+
+    torch.set_num_threads(1)
+    folder = tmp_path_factory.mktemp("models")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ICMH_DATA", str(folder / "data"))
+        patch.setenv("ICMH_CACHE", str(folder / "cache"))
+        patch.setattr(zoo, "_download", no_net)
+        for number, task in enumerate(("det", "cls")):
+            for profile in ("scalable", "machine"):
+                for model in random_bundle(task, number, profile):
+                    path = folder / "model.safetensors"
+                    modelfile.write(path, model)
+                    bundles.add(path)
+        yield
+
+
+@pytest.fixture(scope="module")
+def codec(_models: None) -> Codec:
+    return Codec(BASE)
+
+
+@pytest.fixture(scope="module")
+def files(codec: Codec) -> dict[str, bytes]:
+    """A file of each profile, with all kinds of masks and chunks."""
+    picture = Picture(PIXELS[:, :, :3], PIXELS[:, :, 3], b"profile" * 9, b"II*\0exif", b"<xmp/>")
+    box = np.zeros((70, 90), dtype=bool)
+    box[20:50, 30:60] = True
+    encode = codec.encode
+    return {
+        "layered": encode(picture, tasks=["cls:1", "det:3"]).data,
+        "portable": encode(picture, tasks=["cls", "det"], portable=True, masks={"cls": box}).data,
+        "simulcast": encode(picture, tasks=["cls", "det"], profile="machine", with_human=True).data,
+        "tasks": encode(PIXELS[:, :, :1], tasks=["det"], with_human=False).data,
+    }
+
+
+def outcome(call: Callable[[], object]) -> str:
+    """What a call came to: "done" or the name of its error; anything but IcmhError fails."""
+    begin = time.monotonic()
+    message = result = "done"
+    try:
+        call()
+    except IcmhError as error:
+        message, result = str(error), type(error).__name__
+    assert "\n" not in message
+    assert time.monotonic() - begin < SECONDS
+    return result
+
+
+def opened(data: bytes) -> None:
+    """Pillow's way to the pixels; what is no picture to it counts as refused."""
+    try:
+        with Image.open(io.BytesIO(data), formats=[pillow_plugin.FORMAT]) as image:
+            image.load()
+    except UnidentifiedImageError as error:
+        raise FormatError("no picture") from error
+
+
+def entries(codec: Codec, data: bytes) -> list[Callable[[], object]]:
+    """All ways into a file."""
+    return [
+        lambda: codec.decode(data),
+        lambda: codec.decode(data, partial=True),
+        lambda: codec.decode(data, task="det", partial=True),
+        lambda: codec.symbols(data),
+        lambda: codec.verify(data, full=True),
+        lambda: info(data, partial=True),
+        lambda: opened(data),
+        lambda: info(data),
+        lambda: codec.decode(data, task="det"),
+    ]
+
+
+def test_every_truncation_is_refused_or_decodes_to_what_is_whole(
+    codec: Codec, files: dict[str, bytes]
+) -> None:
+    data = files["layered"]
+    chunks = container.inspect(data)
+    ends = {chunk.offset + chunk.size: chunk for chunk in chunks}
+    whole = {task: codec.decode(data, task=task).picture for task in ("cls", "det")}
+    for length in sorted({*ends, *range(0, len(data), 3)} - {len(data)}):
+        cut = data[:length]
+        if length not in ends:
+            with pytest.raises(FormatError):
+                codec.decode(cut)
+            continue
+        tasks = [layer["task"] for layer in info(cut)["layers"] if layer["present"]]
+        if not tasks:
+            assert outcome(lambda cut=cut: codec.decode(cut)) == "FormatError"
+            continue
+        decoded = codec.decode(cut)
+        assert decoded.layer == tasks[-1]
+        assert np.array_equal(decoded.picture.pixels, whole[tasks[-1]].pixels)
+        assert decoded.warnings
+    header_and_hyper = chunks[1].offset + chunks[1].size
+    for length in sorted({*ends, *range(0, len(data), 47)}):
+        cut = data[:length]
+        result = outcome(lambda cut=cut: codec.decode(cut, partial=True))
+        assert result == ("done" if length >= header_and_hyper else "FormatError"), length
+
+
+def test_a_part_without_its_beginning_is_refused(codec: Codec, files: dict[str, bytes]) -> None:
+    for name in ("layered", "simulcast"):
+        data = files[name]
+        for part in (container.split(data, ["cls"]), container.rest(data, ["cls"])):
+            for call in entries(codec, part):
+                outcome(call)
+    part = container.split(files["simulcast"], ["det"])
+    found = codec.symbols(part)
+    expected = codec.symbols(files["simulcast"])
+    assert list(found) == ["hyper 1", "layer 1 det"]
+    assert all(torch.equal(found[name], expected[name]) for name in found)
+
+
+def test_partial_decodes_a_task_layer_from_its_hyper_latent(
+    codec: Codec, files: dict[str, bytes]
+) -> None:
+    data = files["tasks"]
+    cut = data[: container.inspect(data)[-1].offset + 9]
+    with pytest.raises(FormatError, match="as partial"):
+        codec.decode(cut)
+    decoded = codec.decode(cut, partial=True)
+    assert decoded.layer == "det"
+    assert len(decoded.warnings) >= 2
+
+
+def _flipped(rng: np.random.Generator, data: bytes, count: int) -> bytes:
+    changed = bytearray(data)
+    for _ in range(count if changed else 0):
+        at = int(rng.integers(len(changed)))
+        kind = rng.integers(4)
+        if kind == 0:
+            changed[at] ^= 1 << int(rng.integers(8))
+        elif kind == 1:
+            changed[at] = int(rng.choice([0, 1, 127, 128, 255]))
+        elif kind == 2:
+            changed[at] = int(rng.integers(256))
+        else:
+            del changed[at : at + int(rng.integers(1, 5))]
+        if not changed:
+            break
+    return bytes(changed)
+
+
+def _shuffled(rng: np.random.Generator, parts: list[Piece]) -> list[Piece]:
+    parts = list(parts)
+    a, b = rng.integers(0, len(parts), 2)
+    kind = rng.integers(5)
+    if kind == 0:
+        parts[a], parts[b] = parts[b], parts[a]
+    elif kind == 1:
+        parts.insert(int(a), parts[b])
+    elif kind == 2:
+        del parts[a]
+    elif kind == 3:  # one stands in another's place
+        parts[a] = replace(parts[b], place=parts[a].place)
+    else:
+        parts[a] = replace(parts[a], type=bytes(rng.permutation(list(parts[a].type)).tolist()))
+    return parts
+
+
+def _lies(rng: np.random.Generator, data: bytes) -> bytes:
+    """One field of the header is another, all checksums of bytes are right."""
+    header = container.parse(data).header
+    a, b = (int(rng.integers(len(part))) for part in (header.layers, header.groups))
+    number = int(rng.choice([0, 1, 2, 127, 65535, 65536, 70000, 2**31, 2**32 - 1]))
+    small = int(rng.choice([0, 1, 3, 4, 5, 64, 65, 200, 255]))
+    other = header.layers[a - 1]
+    kind = MaskKind(int(rng.integers(4)))
+    layer: list[dict[str, object]] = [
+        {"symbols": number}, {"symbols": other.symbols}, {"symbols_crc": number},
+        {"mask_crc": number}, {"mask": kind}, {"mask": kind, "mask_crc": 0, "predictor": None},
+        {"mask": MaskKind.EMPTY, "mask_crc": 0, "predictor": None, "symbols": 0, "symbols_crc": 0},
+        {"level": small}, {"task": other.task}, {"task": "x"}, {"group": small},
+        {"predictor": other.adapter}, {"adapter": other.predictor},
+        {"predictor": Reference("det-7", bytes(8))}, {"adapter": Reference("det-7", bytes(8))},
+    ]  # fmt: skip
+    group: list[dict[str, object]] = [
+        {"quality": int(rng.integers(65536))}, {"quality": int(rng.integers(2305))},
+        {"skip": small}, {"hyper_crc": number}, {"codec": Reference(BASE, bytes(8))},
+        {"codec": Reference("mbt2018-mean-q3", bytes(8))},
+    ]  # fmt: skip
+    picture: list[dict[str, object]] = [
+        {"width": number}, {"height": number}, {"width": 64 * small + 1}, {"height": small + 1},
+        {"channels": small}, {"depth": small}, {"tiles": (1, small)}, {"ancillary": small},
+        {"groups": header.groups * 2}, {"layers": header.layers * 2},
+        {"layers": header.layers[::-1]}, {"layers": header.layers[1:]},
+    ]  # fmt: skip
+    which = rng.integers(3)
+    if which == 0:
+        return with_layer(data, a, **layer[int(rng.integers(len(layer)))])
+    if which == 1:
+        return with_group(data, b, **group[int(rng.integers(len(group)))])
+    return with_header(data, replace(header, **picture[int(rng.integers(len(picture)))]))
+
+
+def _lying(rng: np.random.Generator, data: bytes) -> bytes:
+    while True:
+        try:
+            return _lies(rng, data)
+        except (KeyError, IcmhError):  # what cannot even be written
+            continue
+
+
+def _mutated(rng: np.random.Generator, data: bytes) -> bytes:
+    kind = rng.integers(10)
+    if kind < 2:
+        return _flipped(rng, data, int(rng.integers(1, 6)))
+    if kind < 4:
+        return assembled(_shuffled(rng, pieces(data)), identity=bool(rng.integers(2)))
+    if kind < 7:
+        parts = pieces(data)
+        at = int(rng.integers(len(parts)))
+        changed = _flipped(rng, parts[at].payload, int(rng.integers(1, 4)))
+        parts[at] = replace(parts[at], payload=changed)
+        return assembled(parts)
+    return _lying(rng, data)
+
+
+def test_mutations_end_in_a_typed_error_or_a_picture(codec: Codec, files: dict[str, bytes]) -> None:
+    rng = np.random.default_rng(7)
+    found: set[str] = set()
+    sources = list(files.values())
+    for number in range(MUTATIONS):
+        data = _mutated(rng, sources[number % len(sources)])
+        calls = entries(codec, data)
+        # All ways into the same file would take too long: each takes its turn.
+        found.add(outcome(calls[number % len(calls)]))
+    assert found >= {"done", "FormatError", "MissingWeightsError"}
+
+
+def test_forged_files_with_every_checksum_right_decode_or_are_refused(
+    codec: Codec, files: dict[str, bytes]
+) -> None:
+    rng = np.random.default_rng(8)
+    headers = {name: container.parse(data).header for name, data in files.items()}
+    masks = {
+        name: {n: part.mask for n, part in container.parse(data).layers.items() if part.mask}
+        for name, data in files.items()
+    }
+    forgeries = 0
+    for number, name in zip(range(60), itertools.cycle(files), strict=False):
+        header = replace(headers[name], channels=3)
+        group = replace(header.groups[-1], quality=int(rng.integers(2305)), skip=number % 65)
+        header = replace(header, groups=(*header.groups[:-1], group))
+        known = {
+            n: mask if rng.integers(2) else bytes([int(rng.integers(2))]) + rng.bytes(60)
+            for n, mask in masks[name].items()
+        }
+        data = forged(rng, header, known)
+        if data is not None:
+            forgeries += 1
+            assert outcome(lambda data=data: codec.decode(data)) == "done"
+            assert codec.verify(data, full=True) == []
+    assert forgeries > 20
+
+
+GROWTH = """
+import resource, sys
+from pathlib import Path
+from icmhcodec.errors import FormatError
+from icmhcodec.pipeline.codec import Codec
+codec = Codec()
+peaks = []
+for path in sys.argv[1:]:
+    try:
+        codec.decode(Path(path).read_bytes())
+    except FormatError as error:
+        assert peaks, error
+        print(error)
+    peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+print(max(peaks) - peaks[0])
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss is in kilobytes on Linux")
+def test_giant_pictures_of_few_bytes_are_refused_before_memory_is_taken(
+    codec: Codec, tmp_path: object
+) -> None:
+    small = codec.encode(photo(128, 192)).data
+    file = container.parse(small)
+    giant = replace(file.header, **GIANT)
+    columns, rows = -(-giant.width // 64), -(-giant.height // 64)
+    segments = -(-8 * columns * rows // 65536)
+    empty = (2**32).to_bytes(8, "little")
+    full = replace(giant, layers=(replace(giant.layers[0], symbols=12 * 16 * columns * rows),))
+    attacks = [
+        small,
+        with_header(small, giant),
+        with_header(small, replace(giant, width=2**20, height=170)),
+        container.build(giant, {0: (empty,) * segments}, file.layers),
+        container.build(
+            full,
+            {0: (empty,) * segments},
+            {0: container.LayerData(b"", (empty,) * full.layers[0].segments)},
+        ),
+    ]
+    paths = []
+    for number, data in enumerate(attacks):
+        paths.append(f"{tmp_path}/{number}.icm")
+        with open(paths[-1], "wb") as target:  # noqa: PTH123
+            target.write(data)
+    run = subprocess.run(
+        [sys.executable, "-c", GROWTH, *paths], capture_output=True, text=True, check=True
+    )
+    *errors, growth = run.stdout.splitlines()
+    assert len(errors) == len(attacks) - 1
+    assert int(growth) < 48 * 1024  # kilobytes; one plane of floats would be 700 MB
+
+
+def _bomb(megabytes: int) -> bytes:
+    packer = zlib.compressobj(9)
+    zeros = bytes(1 << 20)
+    return b"".join([*(packer.compress(zeros) for _ in range(megabytes)), packer.flush()])
+
+
+def _with_chunk(data: bytes, type_: str, payload: bytes) -> bytes:
+    return assembled(
+        [replace(p, payload=payload) if p.type == type_.encode() else p for p in pieces(data)]
+    )
+
+
+def _with_mask(data: bytes, mask: bytes) -> bytes:
+    file = container.parse(data)
+    header = replace(file.header, channels=3)
+    layers = {**file.layers, 0: replace(file.layers[0], mask=mask)}
+    return container.build(header, file.hyper, layers)
+
+
+def _raw_bomb(megabytes: int) -> bytes:
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    zeros = bytes(1 << 20)
+    return b"".join([*(packer.compress(zeros) for _ in range(megabytes)), packer.flush()])
+
+
+def _renamed(data: bytes, name: bytes) -> bytes:
+    """The file with another id of the same length for its first predictor."""
+    first, *others = pieces(data)
+    assert b"cls-7" in first.payload
+    return assembled([replace(first, payload=first.payload.replace(b"cls-7", name, 1)), *others])
+
+
+def _human_twice(data: bytes) -> bytes:
+    return with_layer(data, 0, task="human", mask=MaskKind.FULL, mask_crc=0, level=0,
+                      predictor=None, adapter=None)  # fmt: skip
+
+
+GALLERY: dict[str, tuple[str, Callable[[bytes], bytes], str]] = {
+    "bomb in the profile": ("layered", lambda d: _with_chunk(d, "iCCp", _bomb(80)), "iCCp"),
+    "bomb in Exif": ("layered", lambda d: _with_chunk(d, "eXIf", _bomb(80)), "eXIf"),
+    "no zlib in XMP": ("layered", lambda d: _with_chunk(d, "xMPp", b"<xmp/>"), "xMPp"),
+    "alpha of another size": (
+        "layered",
+        lambda d: _with_chunk(d, "aLPh", alpha.encode(PIXELS[:-1, :, 3])),
+        "alpha",
+    ),
+    "alpha that is none": ("layered", lambda d: _with_chunk(d, "aLPh", b"RIFF"), "alpha"),
+    "bomb in a mask": ("portable", lambda d: _with_mask(d, b"\1" + _raw_bomb(20)), "mask"),
+    "a mask of garbage": ("portable", lambda d: _with_mask(d, b"\0" + b"\xa5" * 300), "mask"),
+    "a mask of nothing": ("portable", lambda d: _with_mask(d, b""), "mask"),
+    "a mask of a million segments": ("portable", lambda d: _with_mask(d, bytes(1 << 22)), "mask"),
+    "a path as id": ("layered", lambda d: _renamed(d, b"a/b-7"), "not a valid bundle name"),
+    "two dots in an id": ("layered", lambda d: _renamed(d, b"a..b7"), "not a valid bundle name"),
+    "a NUL in an id": ("layered", lambda d: _renamed(d, b"cls\0007"), "not a valid bundle name"),
+    "an unknown critical chunk": (
+        "layered",
+        lambda d: assembled(
+            [p if p.type != b"iCCp" else replace(p, type=b"ICCp") for p in pieces(d)]
+        ),
+        "not known",
+    ),
+    "level 0": ("layered", lambda d: with_layer(d, 0, level=0), "level 0"),
+    "level 200": ("layered", lambda d: with_layer(d, 0, level=200), "level 200"),
+    "quality above 9": ("layered", lambda d: with_group(d, 0, quality=9 * 256 + 1), "above 9"),
+    "skip 255": ("layered", lambda d: with_group(d, 0, skip=255), "skip index 255"),
+    "the human layer twice": ("layered", _human_twice, "task has two layers"),
+    "2^32 - 1 symbols": (
+        "layered",
+        lambda d: with_layer(d, 2, symbols=2**32 - 1),
+        "more symbols",
+    ),
+    "an unknown codec": (
+        "layered",
+        lambda d: with_group(d, 0, codec=Reference("nobody-1", bytes(8))),
+        "not known here",
+    ),
+    "a codec that is not here": (
+        "layered",
+        lambda d: with_group(d, 0, codec=Reference("mbt2018-mean-q1", bytes(8))),
+        "no net here",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", GALLERY)
+def test_the_gallery(codec: Codec, files: dict[str, bytes], name: str) -> None:
+    source, attack, message = GALLERY[name]
+    data = attack(files[source])
+    with pytest.raises(IcmhError, match=message):
+        codec.decode(data, human=True)
+    for call in entries(codec, data):
+        outcome(call)
+
+
+def test_a_group_of_another_codec_costs_that_group(codec: Codec, files: dict[str, bytes]) -> None:
+    header = container.parse(Codec().encode(photo(32, 32)).data).header
+    data = with_group(files["simulcast"], 1, codec=header.groups[0].codec)
+    with pytest.raises(FormatError, match=r"hyper-latent|segment"):
+        codec.decode(data, task="det")
+    assert len(codec.verify(data, full=True)) == 1
+    for layer in ("cls", "human"):
+        expected = codec.decode(files["simulcast"], task=layer).picture.pixels
+        assert np.array_equal(codec.decode(data, task=layer).picture.pixels, expected)
+
+
+def test_damaged_extras_do_not_cost_the_picture(codec: Codec, files: dict[str, bytes]) -> None:
+    data = files["layered"]
+    expected = codec.decode(data).picture.pixels
+    for type_ in ("iCCp", "eXIf", "xMPp", "aLPh"):
+        broken = _with_chunk(data, type_, b"broken")
+        with pytest.raises(FormatError):
+            codec.decode(broken)
+        decoded = codec.decode(broken, partial=True)
+        assert np.array_equal(decoded.picture.pixels, expected)
+        assert len(decoded.warnings) == 1
+        assert codec.verify(broken, full=True)
+
+
+def test_pillow_refuses_a_file_with_broken_metadata(files: dict[str, bytes]) -> None:
+    broken = _with_chunk(files["layered"], "iCCp", b"broken")
+    with pytest.raises(UnidentifiedImageError):
+        Image.open(io.BytesIO(broken))
+
+
+def test_a_predictor_of_another_base_is_an_error(
+    codec: Codec, files: dict[str, bytes], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    model = _wide("predictor")
+    path = tmp_path_factory.mktemp("wide") / "model.safetensors"
+    modelfile.write(path, model)
+    reference = bundles.add(path)
+    data = with_layer(files["layered"], 0, predictor=reference)
+    with pytest.raises(FormatError, match="channels"):
+        codec.decode(data)
+
+
+def test_an_adapter_of_another_base_is_a_warning(
+    codec: Codec, files: dict[str, bytes], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = tmp_path_factory.mktemp("wide") / "model.safetensors"
+    modelfile.write(path, _wide("adapter"))
+    reference = bundles.add(path)
+    data = with_layer(files["layered"], 0, adapter=reference)
+    decoded = codec.decode(data, task="cls")
+    assert "channels" in decoded.warnings[0]
+    without = codec.decode(with_layer(files["layered"], 0, adapter=None), task="cls")
+    assert np.array_equal(decoded.picture.pixels, without.picture.pixels)
+    assert outcome(lambda: codec.decode(data)) == "done"
+
+
+def _wide(kind: str) -> modelfile.ModelFile:
+    """A predictor or adapter for another number of channels than the codec has."""
+    from icmhcodec.adapters.sfma import export_stages, stage_adapters
+    from icmhcodec.masks.predictor import PredictorNet, export_predictor
+
+    plain = next(model for model in random_bundle("cls", 0) if model.kind == kind)
+    tensors = (
+        export_predictor(PredictorNet(20, 8))
+        if kind == "predictor"
+        else export_stages({"decoder": stage_adapters((16, 16, 16), 4)})
+    )
+    return modelfile.ModelFile({**plain.metadata, "id": f"wide-{kind}-1"}, tensors)
+
+
+def test_the_api_gives_the_same_errors(files: dict[str, bytes]) -> None:
+    for data in (b"", b"\x89PNG", files["layered"][:-1], varint(5)):
+        with pytest.raises(FormatError):
+            api.decode(data)
+        with pytest.raises(FormatError):
+            api.info(data)
