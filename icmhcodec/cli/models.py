@@ -1,4 +1,4 @@
-"""`icmh models`: the predictors and adapters that are here."""
+"""`icmh models`: the base codecs, predictors and adapters that are here."""
 
 from __future__ import annotations
 
@@ -14,10 +14,12 @@ from icmhcodec.errors import FormatError, MissingWeightsError
 COLUMNS = ("id", "kind", "task", "base", "profile", "fingerprint", "from")
 
 
-@click.group(invoke_without_command=True, short_help="List, check, add and remove trained bundles.")
+@click.group(
+    invoke_without_command=True, short_help="List and check codecs and bundles; add bundles."
+)
 @click.pass_context
 def command(ctx: click.Context) -> None:
-    """List, check, add and remove trained bundles.
+    """List and check base codecs and trained bundles; add and remove bundles.
 
     A predictor says which symbols a task's layer holds: without it the file does not decode. An
     adapter suits the decoded picture to the task. Each is one file of weights with metadata.
@@ -29,15 +31,19 @@ def command(ctx: click.Context) -> None:
 @options.as_json
 @options.common
 def list_(as_json: bool) -> None:
-    """List the bundles of the package and those added."""
+    """List what the package has, what was downloaded and what was added."""
     rows = [_summary(path) for path in _paths()]
     if as_json:
         for row in rows:
             tables.print_json(row)
-    elif not rows:
-        click.echo("no bundle is here; icmh models add FILE adds one")
-    else:
-        tables.print_table(COLUMNS, [[row[column] for column in COLUMNS] for row in rows])
+        return
+    tables.print_table(COLUMNS, [[row[column] for column in COLUMNS] for row in rows])
+    from icmhcodec.codecs import registry
+
+    here = {row["id"] for row in rows}
+    others = [name for name in registry.names() if name not in here]
+    if others:
+        click.echo(f"downloaded when first used: {', '.join(others)}")
 
 
 @command.command()
@@ -45,25 +51,25 @@ def list_(as_json: bool) -> None:
 @options.as_json
 @options.common
 def show(name: str, as_json: bool) -> None:
-    """Show what a bundle says of itself: training, data, metric, licence.
+    """Show what a model says of itself: training, data, metric, licence.
 
     ID is an id, a task or a fingerprint.
     """
-    from icmhcodec.adapters import bundles
+    from icmhcodec import modelfile
 
     for path in _named(name):
-        row = {**_summary(path), **bundles.read(path)[0].metadata, "file": str(path)}
+        row = {**_summary(path), **modelfile.read(path).metadata, "file": str(path)}
         if as_json:
             tables.print_json(row)
         else:
-            tables.print_table(("key", "value"), list(row.items()))
+            tables.print_table(("key", "value"), [pair for pair in row.items() if pair[1]])
 
 
 @command.command()
 @click.argument("names", metavar="[ID]...", nargs=-1)
 @options.common
 def verify(names: tuple[str, ...]) -> None:
-    """Check that bundles load and fit the base codec that is here; all of them by default."""
+    """Check that models load, and bundles fit the base codec that is here; by default all."""
     for path in [path for name in names for path in _named(name)] if names else _paths():
         summary = _summary(path)
         with files.blamed(path):
@@ -96,39 +102,51 @@ def remove(name: str) -> None:
 
 def _paths() -> Iterator[Path]:
     from icmhcodec.adapters import bundles
+    from icmhcodec.codecs import registry
 
-    return (path for path, _ in bundles.available())
+    yield from (path for _, path in registry.available())
+    yield from (path for path, _ in bundles.available())
 
 
 def _named(name: str) -> list[Path]:
     found = [p for p in _paths() if name in (_summary(p)[k] for k in ("id", "task", "fingerprint"))]
     if not found:
-        raise MissingWeightsError(f"{name}: no such bundle is here; icmh models list shows them")
+        raise MissingWeightsError(f"{name}: no such model is here; icmh models list shows them")
     return found
 
 
 def _summary(path: Path) -> dict[str, str]:
+    from icmhcodec import modelfile
     from icmhcodec.adapters import bundles
+    from icmhcodec.codecs import weights
 
-    model, reference = bundles.read(path)
+    model = modelfile.read(path)
+    base = model.kind == weights.KIND
     return {
         "id": model.id,
         "kind": model.kind,
-        "task": model.metadata["task"],
-        "base": model.metadata["base"],
-        "profile": model.metadata.get("profile", "scalable"),
-        "fingerprint": reference.fingerprint.hex(),
+        "task": model.metadata.get("task", ""),
+        "base": model.metadata.get("base", ""),
+        "profile": "" if base else model.metadata.get("profile", "scalable"),
+        "fingerprint": (weights if base else modelfile).fingerprint(model.tensors).hex(),
         "from": "package" if path.parent == bundles.PACKAGED else "user",
     }
 
 
 def _check(path: Path, fingerprint: str) -> None:
-    """Build the networks; FormatError where the tensors are not those of a bundle."""
+    """Build the networks; FormatError where the tensors are not those of a model."""
+    from icmhcodec import modelfile
     from icmhcodec.adapters import bundles, sfma
-    from icmhcodec.codecs import registry
+    from icmhcodec.codecs import registry, weights
+    from icmhcodec.codecs.hyperprior import Hyperprior
     from icmhcodec.masks.predictor import MaskPredictor
 
-    model, _ = bundles.read(path)
+    model = modelfile.read(path)
+    if model.kind == weights.KIND:
+        Hyperprior(model)
+        if model.metadata.get("fingerprint") != fingerprint:
+            raise FormatError("its tensors are not those that were exported; fetch it again")
+        return
     if path.parent != bundles.PACKAGED and fingerprint not in path.stem:
         raise FormatError("its tensors are not those that were added; remove it and add it again")
     base = registry.load(model.metadata["base"])

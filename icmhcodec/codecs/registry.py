@@ -50,7 +50,7 @@ def load(
 
 def identify(fingerprint: bytes) -> str | None:
     """The id of the codec here (packaged, or converted in the cache) with that fingerprint."""
-    for codec_id, path in _files():
+    for codec_id, path in available():
         try:
             with safe_open(path, framework="pt") as file:
                 metadata = file.metadata() or {}
@@ -79,8 +79,10 @@ def load_reference(
     return codec
 
 
-def _files() -> Iterator[tuple[str, Path]]:
-    for codec_id in PACKAGED:
-        yield codec_id, WEIGHTS / f"{codec_id}.safetensors"
-    for codec_id in zoo.CHECKPOINTS:
-        yield codec_id, zoo.converted_path(codec_id)
+def available() -> Iterator[tuple[str, Path]]:
+    """Ids and files of the codecs that are here: the package's, then those in the cache."""
+    for codec_id in names():
+        packaged = codec_id in PACKAGED
+        path = WEIGHTS / f"{codec_id}.safetensors" if packaged else zoo.converted_path(codec_id)
+        if path.exists():
+            yield codec_id, path

@@ -35,7 +35,8 @@ class GDN(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Normalised features [B,C,H,W]."""
         norm = F.conv2d(x * x, self.gamma, self.beta)
-        return x * (norm.sqrt() if self.inverse else norm.rsqrt())
+        # In place: at the picture's end these features are most of the memory.
+        return x * (norm.sqrt_() if self.inverse else norm.rsqrt_())
 
 
 class Transform(nn.Sequential):

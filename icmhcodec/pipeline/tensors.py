@@ -38,7 +38,7 @@ def as_picture(image: object) -> Picture:
 def to_input(pixels: NDArray[np.uint8], device: torch.device) -> Tensor:
     """Pixels [H,W,1 or 3] as [1,3,H',W'] in [0,1], padded by replicated edges."""
     height, width = pixels.shape[:2]
-    x = torch.from_numpy(np.ascontiguousarray(pixels)).to(device)
+    x = torch.from_numpy(pixels.copy()).to(device)  # it may be read-only
     x = x.expand(height, width, 3).permute(2, 0, 1)[None].float().div_(255)
     padded_width, padded_height = padded_size(width, height)
     return F.pad(x, (0, padded_width - width, 0, padded_height - height), mode="replicate")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -263,7 +263,8 @@ def train(
 ) -> None:
     """Train until the schedule ends or `stopped` says so; the state is saved every minute.
 
-    `report` is called about every ten seconds. Resuming a saved state continues its schedule.
+    `report` is called about every ten seconds, with the held-out loss once a minute. Resuming a
+    saved state continues its schedule.
     """
     recipe = run.recipe
     training, held_out = photos.find_photos(folder, recipe.crop)
@@ -276,11 +277,12 @@ def train(
         log.append(run.step(features, training))
         now = time.monotonic()
         run.done = min(1.0, begun + (now - start) / (60 * recipe.minutes))
+        held = None
         if now - saved > 60 or run.done >= 1:
             run.save(state)
+            held = run.held_out_loss(features, batches)
             saved = now
-        if now - shown > 10 or run.done >= 1:
-            held = run.held_out_loss(features, batches) if now - shown > 10 else None
+        if now - shown > 10 or held is not None:
             means = {name: sum(row[name] for row in log) / len(log) for name in log[0]}
             left = (1 - run.done) * 60 * recipe.minutes
             report(Progress(run.done, run.steps, seconds_left=left, held_out=held, **means))
@@ -299,6 +301,7 @@ def export(run: Run, task: str, name: str, details: dict[str, str]) -> list[Mode
         "profile": "scalable",
         "base": run.codec.id,
         "base_fingerprint": run.codec.fingerprint.hex(),
+        "recipe": ", ".join(f"{key} {value}" for key, value in asdict(run.recipe).items()),
         "steps": str(run.steps),
         "icmh": __version__,
         **details,

@@ -48,6 +48,16 @@ def test_added_listed_shown_verified_removed(run: Run, bundle: Path) -> None:
     assert listed(run) == []
 
 
+def test_base_codecs_are_listed_shown_and_verified(run: Run) -> None:
+    listing = run("models", "list").stdout
+    assert "test-tiny" in listing
+    assert "mbt2018-mean-q3" in listing.splitlines()[-1]
+    shown = json.loads(run("models", "show", "test-tiny", "--json").stdout)
+    assert shown["kind"] == "base"
+    assert shown["architecture"] == "mean-scale"
+    assert run("models", "verify", "test-tiny").stdout == "test-tiny base: sound\n"
+
+
 def test_a_changed_file_does_not_verify(run: Run, bundle: Path) -> None:
     run("models", "add", bundle)
     (stored,) = Path("data/models").iterdir()

@@ -1,0 +1,251 @@
+"""Fills README's tables from benchmarks/results: `<!-- table: NAME -->` to `<!-- end -->`.
+
+A table whose results are not there is left empty.
+
+    python -m benchmarks.tables            writes README.md
+    python -m benchmarks.tables --check    exits with 1 where it is out of date
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import click
+
+from benchmarks import common
+
+README = common.ROOT / "README.md"
+MARKED = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+Results = dict[str, Any]
+
+
+def markdown(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table, its first column to the left and all others to the right."""
+    lines = [titles, ["---", *["---:"] * (len(titles) - 1)], *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def number(value: float | None, digits: int = 2, sign: str = "") -> str:
+    """A rounded number, a dash for none."""
+    return "-" if value is None else f"{value:{sign}.{digits}f}"
+
+
+def percent(share: float | None, digits: int = 1) -> str:
+    return "-" if share is None else f"{100 * share:.{digits}f} %"
+
+
+def kodak(results: Results) -> list[str]:
+    """Rate and distortion, BD-rates, what layers cost."""
+    settings = results["settings"]
+    rows = [
+        [
+            f"{row['quality']:g}",
+            number(row["bpp"], 3),
+            number(row["psnr"]),
+            number(row.get("ms_ssim"), 4),
+            number(row["coded_against_model_percent"], sign="+") + " %",
+            number(row["indexes_moved_percent"]) + " %",
+            number(row["integer_stage_percent"], 4, "+") + " %",
+            f"{row['overhead']['mean']:.0f}",
+        ]
+        for row in results["icmh"]
+    ]
+    titles = ["q", "bpp", "PSNR (dB)", "MS-SSIM", "bits against the model's", "indexes moved"]
+    titles += ["bits lost by integers", "overhead (bytes)"]
+    rates = [
+        [name, *(_rate(row[metric]) for metric in ("psnr", "ms_ssim"))]
+        for name, row in results["bd_rate_percent"].items()
+    ]
+    layers = [
+        [
+            f"{row['quality']:g}",
+            number(row["size_ratio"], 4),
+            number(row["size_ratio_worst"], 4),
+            percent(row["layer_share_of_plain"]),
+            f"{row['overhead']['mean']:.0f}, {row['overhead']['most']}",
+            f"{row['human_identical']} of {row['pictures']}",
+        ]
+        for row in results["layered"]
+    ]
+    layer_titles = ["q", "size to the plain file's", "at worst", "task part of it"]
+    layer_titles += ["overhead (bytes: mean, most)", "human picture identical"]
+    return [
+        f"{settings['pictures']} Kodak pictures, {_weights(settings)}, {settings['precision']}:",
+        markdown(titles, rows),
+        "BD-rate, the bits that icmh takes more (+) or less at the same quality:",
+        markdown(["against", "PSNR", "MS-SSIM"], rates),
+        f"Files with a layer for `{settings['task']}` (predictor {settings['predictor']}):",
+        markdown(layer_titles, layers),
+    ]
+
+
+def _rate(value: float | None) -> str:
+    return "-" if value is None else f"{value:+.1f} %"
+
+
+def _weights(settings: Results) -> str:
+    return f"`{settings['codec'].split()[0]}`"
+
+
+def exactness(results: Results) -> list[str]:
+    """Comparisons by kernels and precision, all threads and layouts together; the controls."""
+
+    def kind(row: Results) -> tuple[str, str, str]:
+        return row["device"], row["kernels"], row["precision"]
+
+    rows = []
+    for (device, kernels, precision), group in groupby(sorted(results["rows"], key=kind), kind):
+        settings = list(group)
+        differences = [row["largest_pixel_difference"] for row in settings]
+        known = [difference for difference in differences if difference is not None]
+        rows.append(
+            [
+                f"{device}, {kernels}, {precision}",
+                str(len(settings)),
+                str(sum(row["files"] for row in settings)),
+                f"**{sum(row['mismatches'] for row in settings)}**",
+                str(max(known)) if known else "-",
+            ]
+        )
+    controls = [
+        [*map(_control, (row["encoder"], row["decoder"])), f"{row['mismatches']} of {row['files']}"]
+        for row in results["controls"]
+    ]
+    titles = ["decoder", "settings", "files decoded", "mismatches", "pixels differ by at most"]
+    return [
+        f"{results['files']} files by {len(results['rows'])} settings "
+        f"({results['distinct_files']} of them distinct), on {_machine(results['machine'])}:",
+        markdown(titles, rows),
+        "The hyper-decoder in floats instead, through the same harness:",
+        markdown(["encoder", "decoder", "mismatches"], controls),
+    ]
+
+
+def _control(setting: str) -> str:
+    """A control's setting without what all controls have."""
+    return setting.replace(", float32, channels-last", "")
+
+
+def _machine(machine: Results) -> str:
+    features = ", ".join(f for f in machine["features"] if "bf16" in f or "amx" in f)
+    gpu = f" and {machine['gpu']}" if machine["gpu"] else ""
+    return f"{machine['cpu']}, {machine['cores']} cores ({features or 'no bfloat16'}){gpu}"
+
+
+def speed(results: Results) -> list[str]:
+    """Pairs with CompressAI, stages, memory, processes, and the loss of bfloat16."""
+    pairs = [
+        [
+            f"{row['operation']}, q {row['quality']:g}, {row['precision']}",
+            number(row["seconds"], 3),
+            number(row["reference_seconds"], 3),
+            f"**{row['ratio']:.2f}**",
+        ]
+        for row in results["pairs"]
+    ]
+    quality, sides = next(iter(results["stages"].items()))
+    names = list(sides["CompressAI"])
+    stages = [[side, *(number(1000 * sides[side][n], 0) for n in names)] for side in sides]
+    memory: dict[str, dict[str, tuple[float, float]]] = {}
+    for row in results["memory"]:
+        memory.setdefault(row["side"], {})[row["operation"]] = row["loaded_mib"], row["peak_mib"]
+    peaks = [
+        [side, *(f"{most:.0f} ({loaded:.0f})" for loaded, most in row.values())]
+        for side, row in memory.items()
+    ]
+    seconds = results["processes"]["seconds"]
+    processes = [
+        [name if name == "import torch" else f"icmh {name}", number(value)]
+        for name, value in seconds.items()
+    ]
+    beyond = number(results["processes"]["decode_beyond_import"])
+    losses = results["bfloat16"]
+    lost = [
+        ["PSNR lost (dB)", *(number(row["psnr_loss"], 3) for row in losses)],
+        ["more bits", *(number(row["more_bits_percent"], 2, "+") + " %" for row in losses)],
+    ]
+    settings = results["settings"]
+    threads = results["machine"]["threads"]
+    return [
+        f"{settings['pictures']} Kodak pictures, seconds each (medians; the ratio is that of "
+        f"pairs), {threads} threads on {_machine(results['machine'])}:",
+        markdown(["", "icmh", "CompressAI", "ratio"], pairs),
+        f"Milliseconds of each stage at {quality}:",
+        markdown(["", *names], stages),
+        "Peak memory of a process, and what it has once the networks are loaded (MiB):",
+        markdown(["", *next(iter(memory.values()))], peaks),
+        f"Whole processes (seconds); `icmh decode` takes {beyond} s more than the import of torch:",
+        markdown(["", "wall time"], processes),
+        "What bfloat16 transforms cost:",
+        markdown(["", *(f"q {row['quality']:g}" for row in losses)], lost),
+    ]
+
+
+def detection(results: Results) -> list[str]:
+    """The detection layer beside the base codec."""
+    ways = ("layer", "plain", "sized", "shrunk_interpolated")
+    blocks = []
+    for metric in ("AP50", "AP", "agreement"):
+        rows = [
+            [
+                f"{row['quality']:g}, {row['level']}",
+                number(row["bpp"], 3),
+                percent(row["share_of_plain"]),
+                *(number(row[metric][way], 1) for way in ways),
+            ]
+            for row in results["comparison"]
+        ]
+        titles = ["q, level", "bpp", "of the plain file", "layer", "whole picture"]
+        titles += ["base codec, equal bits", "shrunk to 416 px, equal bits"]
+        blocks += [f"{metric}:", markdown(titles, rows)]
+    original = results["rows"]["uncompressed"]
+    head = (
+        f"{results['settings']['pictures']} COCO pictures, {results['settings']['network']}, "
+        f"uncompressed AP50 {number(original['AP50'], 1)}, AP {number(original['AP'], 1)}."
+    )
+    return [head, *blocks]
+
+
+TABLES: dict[str, tuple[str, Callable[[Results], list[str]]]] = {
+    "kodak": ("rate.json", kodak),
+    "exactness": ("exactness.json", exactness),
+    "speed": ("speed.json", speed),
+    "detection": ("detection.json", detection),
+}
+
+
+def render(name: str, folder: Path = common.RESULTS) -> str:
+    """A table by name, empty where its results are not there."""
+    if name not in TABLES:
+        raise click.ClickException(f"no table '{name}'; there are {', '.join(TABLES)}")
+    file, table = TABLES[name]
+    path = folder / file
+    if not path.exists():
+        return ""
+    return "\n\n".join(table(json.loads(path.read_text()))) + "\n"
+
+
+def fill(text: str, folder: Path = common.RESULTS) -> str:
+    """A text with all its marked tables made anew."""
+    return MARKED.sub(lambda match: match[1] + render(match[2], folder) + match[3], text)
+
+
+@click.command(help="Fill README's tables from benchmarks/results.")
+@click.option("--check", is_flag=True, help="Only say whether it is up to date.")
+def main(check: bool) -> None:
+    text = README.read_text()
+    filled = fill(text)
+    if check and filled != text:
+        raise click.ClickException("README.md is out of date: run python -m benchmarks.tables")
+    if not check:
+        README.write_text(filled)
+
+
+if __name__ == "__main__":
+    main()

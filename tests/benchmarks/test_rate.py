@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from benchmarks import common, rate
+from icmhcodec.entropy import coder
+from icmhcodec.entropy.tables import gaussian_tables
+from tests.benchmarks.conftest import picture
+
+pytest.importorskip("bjontegaard")
+
+
+@pytest.fixture
+def bench():
+    return rate.Bench.load("test-tiny", "float32", "det")
+
+
+@pytest.fixture
+def _short(monkeypatch):
+    monkeypatch.setattr(rate, "QUALITIES", (2.0, 4.0, 6.0, 8.0))
+    monkeypatch.setattr(rate, "LAYERED", (3.0,))
+    monkeypatch.setattr(rate, "OTHERS", {"JPEG": ({}, (5, 20, 50, 80, 95))})
+
+
+def test_ideal_code_lengths_are_those_of_the_coder():
+    tables = gaussian_tables()
+    random = np.random.default_rng(1)
+    indexes = random.integers(0, len(tables), 20_000)
+    scales = np.exp(np.linspace(np.log(0.11), np.log(256), len(tables)))[indexes]
+    symbols = np.rint(random.normal(0, scales)).astype(np.int32)
+    symbols[:200] = random.integers(-30_000, 30_000, 200)  # escapes of up to four digits
+    coded = 8 * len(coder.encode(symbols, indexes, tables))
+    ideal = rate.code_length(torch.from_numpy(symbols), torch.from_numpy(indexes), tables)
+    assert ideal == pytest.approx(coded, rel=2e-3)
+
+
+def test_a_plain_picture(bench):
+    row = rate.plain(bench, picture(64, 128), 6.0)
+    assert row["symbols_add_up"]
+    assert row["coded"] == row["elements"] == 12 * 4 * 8
+    # a prior that nobody trained: its likelihoods stop at 1e-9, where an escape is cheaper
+    assert row["coded_bits"] < 1.1 * row["model_bits"]
+    assert row["integer_stage_bits"] == pytest.approx(row["float_stage_bits"], rel=0.01)
+    stage = row["integer_stage_bits"] + row["model_hyper_bits"]
+    assert row["coded_bits"] == pytest.approx(stage, rel=0.1)
+    assert 8 * (64 * 128 * row["bpp"] / 8 - row["overhead"]) == pytest.approx(row["coded_bits"])
+
+
+def test_a_layered_picture(bench):
+    row = rate.layered(bench, picture(64, 128), 5.0)
+    assert row["identical"]
+    assert row["symbols_add_up"]
+    assert row["layer_size"] < row["size"]
+
+
+@pytest.mark.usefixtures("_short")
+def test_the_summary_of_pictures(bench, photos, monkeypatch):
+    monkeypatch.setattr(rate, "PUBLISHED", photos / "none.json")
+    rows = [rate.measure(bench, path) for path in common.pictures(photos)]
+    results = rate.summarise(rows)
+    json.dumps(common.rounded(results), allow_nan=False)
+    assert [row["quality"] for row in results["icmh"]] == [2, 4, 6, 8]
+    assert all(row["symbols_add_up"] == 2 for row in results["icmh"])
+    (layers,) = results["layered"]
+    assert (layers["human_identical"], layers["symbols_add_up"], layers["pictures"]) == (2, 2, 2)
+    assert set(results["others"]) == {"JPEG"}
+    rates = [row["bpp"] for row in results["icmh"]]
+    assert rates == sorted(rates)
+
+
+def test_bd_rate_of_half_the_bits():
+    anchor = {"bpp": [0.2, 0.4, 0.8, 1.6], "psnr": [28.0, 31.0, 34.0, 37.0]}
+    own = {"bpp": [0.05, 0.1, 0.2, 0.4, 0.8], "psnr": [25.0, 28.0, 31.0, 34.0, 37.0]}
+    assert rate.bd_rate(own, anchor, "psnr") == pytest.approx(-50, abs=0.5)
+    assert rate.bd_rate(own, anchor, "ms_ssim") is None
+    apart = anchor | {"psnr": [50.0, 51.0, 52.0, 53.0]}
+    assert rate.bd_rate(own, apart, "psnr") is None
+
+
+def test_the_published_curve(tmp_path):
+    assert rate.published(tmp_path / "none.json") is None
+    if not rate.PUBLISHED.exists():
+        pytest.skip("../shared/reference/kodak_published.json is not here")
+    curve = rate.published(rate.PUBLISHED)
+    assert len(curve["bpp"]) == len(curve["psnr"]) == 8
