@@ -44,8 +44,9 @@ from icmhcodec.tasks.detection import Detections
 from icmhcodec.tasks.yolox import YoloxNano, load_yolox, shrink
 
 ROOT = Path(__file__).resolve().parent.parent
-GRID = tuple(float(q) for q in range(7))
-HIGHEST = 9.0  # how far the shrunk curve may go to reach the largest layer's bits
+STEP = 2.0  # between the qualities of a curve
+GRID = tuple(float(q) for q in np.arange(0, 7, STEP))
+HIGHEST = 8.0  # how far the shrunk curve may go to reach the largest layer's bits
 METRICS = ("AP", "AP50", "agreement")
 
 Row = dict[str, Any]
@@ -254,7 +255,7 @@ def measure_all(
     for quality in sorted({*GRID, *qualities}):
         need(Point("plain", quality))
     largest = max(layer["bpp"] for layer in layers)
-    for quality in np.arange(HIGHEST + 1):
+    for quality in np.arange(0, HIGHEST + 1, STEP):
         reached = need(Point("shrunk", float(quality)))["bpp"]
         if quality >= GRID[-1] and reached >= largest:
             break
