@@ -229,7 +229,8 @@ class Benchmark:
         row["bpp"] = 8 * sum(o.size for o in outcomes) / pixels
         row |= detection.average_precision(found, self.truth)
         row["agreement"] = detection.agreement(found, self.originals)
-        row["sizes"] = [o.size for o in outcomes]
+        if point.kind == "layer":
+            row["sizes"] = [o.size for o in outcomes]
         return {key: None if value != value else value for key, value in row.items()}
 
 

@@ -189,7 +189,7 @@ def speed(results: Results) -> list[str]:
 
 def detection(results: Results) -> list[str]:
     """The detection layer beside the base codec."""
-    ways = ("layer", "plain", "sized", "shrunk_interpolated")
+    ways = ("layer", "plain", "plain_interpolated", "shrunk_interpolated")
     blocks = []
     for metric in ("AP50", "AP", "agreement"):
         rows = [
@@ -202,14 +202,21 @@ def detection(results: Results) -> list[str]:
             for row in results["comparison"]
         ]
         titles = ["q, level", "bpp", "of the plain file", "layer", "whole picture"]
-        titles += ["base codec, equal bits", "shrunk to 416 px, equal bits"]
+        titles += ["base codec, equal bits*", "shrunk to 416 px, equal bits*"]
         blocks += [f"{metric}:", markdown(titles, rows)]
     original = results["rows"]["uncompressed"]
     head = (
         f"{results['settings']['pictures']} COCO pictures, {results['settings']['network']}, "
-        f"uncompressed AP50 {number(original['AP50'], 1)}, AP {number(original['AP'], 1)}."
+        f"uncompressed AP50 {number(original['AP50'], 1)}, AP {number(original['AP'], 1)}. "
+        "The layer's bits are those of the split-off file. Agreement is AP50 against what the "
+        "network finds on the uncompressed picture (score 0.3 and more)."
     )
-    return [head, *blocks]
+    note = (
+        "\\* The base codec's own picture, of the whole photo or of the photo shrunk to what the "
+        "network reads, at the layer's bits over the original's pixels: real files at several "
+        "qualities, read off between them (linear in the logarithm of the bits)."
+    )
+    return [head, *blocks, note]
 
 
 TABLES: dict[str, tuple[str, Callable[[Results], list[str]]]] = {
