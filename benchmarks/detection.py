@@ -267,11 +267,8 @@ def measure_all(
 
 def compare(rows: Rows) -> list[Row]:
     """Each layer beside the plain file of its quality and the base codec at its bits."""
-    return [
-        _comparison(rows, Point("layer", row["quality"], row["level"]))
-        for row in rows.values()
-        if row["kind"] == "layer"
-    ]
+    layers = [(row["quality"], row["level"]) for row in rows.values() if row["kind"] == "layer"]
+    return [_comparison(rows, Point("layer", *pair)) for pair in sorted(layers)]
 
 
 def _comparison(rows: Rows, point: Point) -> Row:
