@@ -95,21 +95,6 @@ def test_commands_without_networks_load_no_heavy_module(icm: Path) -> None:
         assert done.stdout.splitlines()[-1] == "[]", arguments
 
 
-def test_commands_without_networks_start_fast(icm: Path) -> None:
-    part = icm.with_name("part.icm")
-    for arguments in (["--help"], ["info", icm], ["split", icm, "--task", "det", "-o", part]):
-        spent = []
-        for _ in range(3):  # the machine may be busy: the fastest counts
-            begun = os.times()
-            assert spawn(*arguments, *(["--force"] if part in arguments else [])).returncode == 0
-            ended = os.times()
-            spent.append(
-                ended.children_user + ended.children_system
-                - begun.children_user - begun.children_system
-            )  # fmt: skip
-        assert min(spent) < 0.4, arguments
-
-
 def test_no_ansi_in_pipes(icm: Path) -> None:
     for arguments in (["info", icm, icm], ["--help"], ["info", "none", "nothing"]):
         done = spawn(*arguments)
