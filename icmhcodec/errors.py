@@ -15,6 +15,10 @@ class UsageError(IcmhError):
     exit_code = 2
 
 
+class ExistsError(UsageError):
+    """A file that is there already and that nothing was said about overwriting."""
+
+
 class FormatError(IcmhError):
     """Data that is not an .icm file, or a damaged one; exit code 3."""
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import platformdirs
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
@@ -15,6 +17,12 @@ from torch import Tensor
 from icmhcodec.errors import FormatError, MissingWeightsError
 
 FINGERPRINT_BYTES = 8
+
+
+def user_folder() -> Path:
+    """The folder of the user's own models; the environment variable ICMH_DATA moves it."""
+    data = os.environ.get("ICMH_DATA") or platformdirs.user_data_dir("icmh")
+    return Path(data) / "models"
 
 
 @dataclass(frozen=True)

@@ -59,6 +59,8 @@ class IcmImageFile(ImageFile.ImageFile):
         if not any(layer.task == container.HUMAN and n in file.layers
                    for n, layer in enumerate(header.layers)):  # fmt: skip
             self._mode = self._mode.removesuffix("A")  # a task's picture has none
+        if header.depth == 16 and self._mode == "L":  # Pillow has no other such mode
+            self._mode = "I;16"
         self.info["layers"] = tuple(header.layers[n].task for n in sorted(file.layers))
         self.info.update(metadata)
         self.tile = []

@@ -52,6 +52,19 @@ def test_saves_and_opens_what_the_codec_encodes_and_decodes(
             assert np.array_equal(decoded.alpha, np.asarray(image.getchannel("A")))
 
 
+@pytest.mark.parametrize(("channels", "mode"), [(1, "I;16"), (2, "LA"), (3, "RGB")])
+def test_sixteen_bits_are_kept_where_pillow_has_a_mode(channels: int, mode: str) -> None:
+    levels = RNG.integers(0, 65536, (40, 50, channels), dtype=np.uint16)
+    data = Codec(BASE).encode(levels).data
+    image = opened(data)
+    assert image.mode == mode
+    image.load()
+    assert image.mode == mode
+    if channels == 1:
+        decoded = Codec(BASE).decode(data).picture
+        assert np.array_equal(np.asarray(image), decoded.pixels[:, :, 0])
+
+
 def test_operations_load_the_picture() -> None:
     data = saved(picture())
     assert opened(data).convert("L").resize((5, 4)).size == (5, 4)

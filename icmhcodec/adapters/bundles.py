@@ -7,29 +7,21 @@ Packaged ones lie in icmhcodec/weights, a user's own under their fingerprint in 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from functools import lru_cache
 from operator import itemgetter
 from pathlib import Path
 
-import platformdirs
 from safetensors import SafetensorError, safe_open
 
 from icmhcodec import modelfile
 from icmhcodec.container import Reference, valid_name
 from icmhcodec.errors import FormatError, MissingWeightsError, UsageError
-from icmhcodec.modelfile import ModelFile
+from icmhcodec.modelfile import ModelFile, user_folder
 
 KINDS = ("predictor", "adapter")
 REQUIRED = ("id", "kind", "base", "base_fingerprint", "task")
 PACKAGED = Path(__file__).parent.parent / "weights"
-
-
-def user_folder() -> Path:
-    """The folder of the user's own models; the environment variable ICMH_DATA moves it."""
-    data = os.environ.get("ICMH_DATA") or platformdirs.user_data_dir("icmh")
-    return Path(data) / "models"
 
 
 def read(path: Path) -> tuple[ModelFile, Reference]:

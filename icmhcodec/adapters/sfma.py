@@ -8,10 +8,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from icmhcodec.container import Span
+from icmhcodec.entropy.regions import Size, Step
 from icmhcodec.errors import FormatError
 
 WINDOW = 32
 MOST_WINDOW = 256  # of a file: features are padded to whole windows
+MOST_SIDE = 1 << 30  # of features
+SPREAD = 2  # what the spatial branch sees around a position
 
 
 class FrequencyModulation(nn.Module):
@@ -30,11 +34,11 @@ class FrequencyModulation(nn.Module):
         self.mix = nn.Conv2d(width, width, 1)
         self.up = nn.Conv2d(width, channels, 1)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Correction [B,C,H,W] to features x [B,C,H,W]."""
+    def forward(self, x: Tensor, origin: Size = (0, 0)) -> Tensor:
+        """Correction [B,C,H,W] to features x [B,C,H,W], whose first position is the origin."""
         features = self.down(x)
         modulated = (
-            _in_windows(features, self.window, self._modulate)
+            _in_windows(features, self.window, origin, self._modulate)
             if self.window
             else self._modulate(features, "backward")
         )
@@ -49,16 +53,24 @@ class FrequencyModulation(nn.Module):
         return modulated
 
 
-def _in_windows(x: Tensor, window: int, function: Callable[[Tensor], Tensor]) -> Tensor:
-    """Apply a function to every window x window square of x; edges are padded by replication."""
+def _in_windows(
+    x: Tensor, window: int, origin: Size, function: Callable[[Tensor], Tensor]
+) -> Tensor:
+    """Apply a function to every window x window square of x; edges are padded by replication.
+
+    Squares lie on a fixed grid, so that a part of the features that begins at `origin` has those
+    of the whole.
+    """
     batch, channels, height, width = x.shape
-    padded = F.pad(x, (0, -width % window, 0, -height % window), mode="replicate")
+    top, left = (start % window for start in origin)
+    bottom, right = -(top + height) % window, -(left + width) % window
+    padded = F.pad(x, (left, right, top, bottom), mode="replicate")
     rows, columns = padded.shape[2] // window, padded.shape[3] // window
     tiles = padded.reshape(batch, channels, rows, window, columns, window)
     tiles = tiles.permute(0, 2, 4, 1, 3, 5).reshape(-1, channels, window, window)
     tiles = function(tiles).reshape(batch, rows, columns, channels, window, window)
     whole = tiles.permute(0, 3, 1, 4, 2, 5).reshape(padded.shape)
-    return whole[..., :height, :width]
+    return whole[..., top : top + height, left : left + width]
 
 
 class SpatialModulation(nn.Module):
@@ -67,7 +79,7 @@ class SpatialModulation(nn.Module):
     def __init__(self, channels: int, width: int) -> None:
         super().__init__()
         self.context = nn.Conv2d(channels, width, 1)
-        self.spread = nn.Conv2d(width, width, 5, padding=2, groups=width)
+        self.spread = nn.Conv2d(width, width, 5, padding=SPREAD, groups=width)
         self.value = nn.Conv2d(channels, width, 1)
         self.up = nn.Conv2d(width, channels, 1)
 
@@ -92,13 +104,27 @@ class SFMA(nn.Module):
             nn.init.zeros_(up.weight)
             nn.init.zeros_(up.bias)  # type: ignore[arg-type]
 
-    def forward(self, x: Tensor) -> Tensor:
+    @property
+    def step(self) -> Step:
+        """Which features a part of the adapted ones is made of: all windows that it touches."""
+        window = self.fma.window
+
+        def needed(span: Span) -> Span:
+            if not window:
+                return -MOST_SIDE, MOST_SIDE
+            first, last = span[0] // window * window, -(-span[1] // window) * window
+            return min(first, span[0] - SPREAD), max(last, span[1] + SPREAD)
+
+        return Step(needed)
+
+    def forward(self, x: Tensor, origin: Size = (0, 0)) -> Tensor:
         """Adapted features [B,C,H,W], in the dtype of the adapter's weights.
 
-        That is float32: depth-wise kernels and FFTs gain nothing from bfloat16 on a CPU.
+        x begins at the origin of the whole features. The dtype is float32: depth-wise kernels and
+        FFTs gain nothing from bfloat16 on a CPU.
         """
         x = x.to(self.fma.down.weight.dtype)
-        adapted: Tensor = x + self.fma(x) + self.sma(x)
+        adapted: Tensor = x + self.fma(x, origin) + self.sma(x)
         return adapted
 
 

@@ -8,7 +8,9 @@ import torch
 from torch import Tensor
 
 from icmhcodec.codecs.transforms import Adapters
+from icmhcodec.container import Region
 from icmhcodec.entropy.model import EntropyModel
+from icmhcodec.entropy.regions import Size, Source
 
 QUALITY_UNIT = 256  # qualities are integers in 1/256
 
@@ -39,6 +41,33 @@ class BaseCodec(ABC):
     @abstractmethod
     def synthesis(self, y: Tensor, adapters: Adapters = ()) -> Tensor:
         """Pictures [B,3,16h,16w], not clamped, of a latent [B,M,h,w] without gain."""
+
+    @abstractmethod
+    def analysis_part(
+        self, read: Source, size: Size, region: Region, adapters: Adapters = ()
+    ) -> Tensor:
+        """What `analysis` gives in a region of the latent, up to rounding, in less memory.
+
+        `read` gives regions of pictures whose `size` (rows, columns) is whole multiples of 64.
+        """
+
+    @abstractmethod
+    def hyper_analysis_part(self, read: Source, size: Size, region: Region) -> Tensor:
+        """What `hyper_analysis` gives in a region; `read` gives regions of the latent of `size`."""
+
+    @abstractmethod
+    def synthesis_part(
+        self, read: Source, size: Size, region: Region, adapters: Adapters = ()
+    ) -> Tensor:
+        """What `synthesis` gives in a region of the picture, up to rounding, in less memory.
+
+        `read` gives regions of the latent of `size`, and is asked for one that lies within
+        `synthesis_needs`.
+        """
+
+    @abstractmethod
+    def synthesis_needs(self, size: Size, region: Region, adapters: Adapters = ()) -> Region:
+        """The region of a latent of `size` that decides a region of the picture."""
 
     @abstractmethod
     def gains(self, quality: int) -> tuple[Tensor, Tensor]:

@@ -14,7 +14,9 @@ from torch import Tensor
 from icmhcodec.codecs import transforms, weights
 from icmhcodec.codecs.contract import QUALITY_UNIT, BaseCodec
 from icmhcodec.codecs.transforms import Adapters
+from icmhcodec.container import Region
 from icmhcodec.entropy.model import EntropyModel
+from icmhcodec.entropy.regions import Size, Source
 from icmhcodec.entropy.tables import SCALES
 from icmhcodec.errors import FormatError, UsageError
 from icmhcodec.modelfile import ModelFile
@@ -85,6 +87,27 @@ class Hyperprior(BaseCodec):
         """Pictures [B,3,16h,16w], not clamped, of a latent [B,M,h,w] without gain."""
         x: Tensor = self.g_s(y, adapters)
         return x
+
+    def analysis_part(
+        self, read: Source, size: Size, region: Region, adapters: Adapters = ()
+    ) -> Tensor:
+        """What `analysis` gives in a region of the latent, up to rounding, in less memory."""
+        return self.g_a.part(read, size, region, adapters)
+
+    def hyper_analysis_part(self, read: Source, size: Size, region: Region) -> Tensor:
+        """What `hyper_analysis` gives in a region, up to rounding, in less memory."""
+        means = self.entropy.has_means
+        return self.h_a.part(read if means else lambda r: read(r).abs(), size, region)
+
+    def synthesis_part(
+        self, read: Source, size: Size, region: Region, adapters: Adapters = ()
+    ) -> Tensor:
+        """What `synthesis` gives in a region of the picture, up to rounding, in less memory."""
+        return self.g_s.part(read, size, region, adapters)
+
+    def synthesis_needs(self, size: Size, region: Region, adapters: Adapters = ()) -> Region:
+        """The region of a latent of `size` that decides a region of the picture."""
+        return self.g_s.needed(size, region, adapters)
 
     def gains(self, quality: int) -> tuple[Tensor, Tensor]:
         """Gain and inverse gain [M] of a quality in 1/256, geometric between two levels."""

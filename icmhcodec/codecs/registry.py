@@ -1,4 +1,4 @@
-"""Base codecs by name: those in the package, and CompressAI's zoo."""
+"""Base codecs by name: those in the package, CompressAI's zoo, and what the user added."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from icmhcodec import modelfile
-from icmhcodec.codecs import zoo
+from icmhcodec.codecs import weights, zoo
 from icmhcodec.codecs.contract import BaseCodec
 from icmhcodec.codecs.hyperprior import Hyperprior
-from icmhcodec.container import Reference
-from icmhcodec.errors import MissingWeightsError
+from icmhcodec.container import Reference, valid_name
+from icmhcodec.errors import FormatError, MissingWeightsError, UsageError
 
 WEIGHTS = Path(__file__).parent.parent / "weights"
 PACKAGED = ("mbt2018-mean-gain-0", "test-tiny")
@@ -22,7 +22,7 @@ ALIASES = {"mbt2018-mean-gain": "mbt2018-mean-gain-0"}  # what new files are cod
 
 def names() -> tuple[str, ...]:
     """Ids of all codecs that can be loaded, or downloaded and loaded."""
-    return (*PACKAGED, *zoo.CHECKPOINTS)
+    return tuple(dict.fromkeys((*PACKAGED, *zoo.CHECKPOINTS, *_added())))
 
 
 def resolve(name: str) -> str:
@@ -45,7 +45,7 @@ def load(
     codec_id = resolve(name)
     if codec_id in zoo.CHECKPOINTS:
         return Hyperprior(zoo.fetch(codec_id), device, dtype)
-    return Hyperprior(modelfile.read(WEIGHTS / f"{codec_id}.safetensors"), device, dtype)
+    return Hyperprior(modelfile.read(_path(codec_id)), device, dtype)
 
 
 def identify(fingerprint: bytes) -> str | None:
@@ -80,9 +80,59 @@ def load_reference(
 
 
 def available() -> Iterator[tuple[str, Path]]:
-    """Ids and files of the codecs that are here: the package's, then those in the cache."""
+    """Ids and files of the codecs that are here: packaged, downloaded, then added ones."""
     for codec_id in names():
-        packaged = codec_id in PACKAGED
-        path = WEIGHTS / f"{codec_id}.safetensors" if packaged else zoo.converted_path(codec_id)
-        if path.exists():
+        if (path := _path(codec_id)).exists():
             yield codec_id, path
+
+
+def _path(codec_id: str) -> Path:
+    if codec_id in zoo.CHECKPOINTS:
+        return zoo.converted_path(codec_id)
+    added = {} if codec_id in PACKAGED else _added()
+    return added.get(codec_id, WEIGHTS / f"{codec_id}.safetensors")
+
+
+def _added() -> dict[str, Path]:
+    """Files of the user's own codecs by id; unreadable ones are passed."""
+    found = {}
+    for path in sorted(modelfile.user_folder().glob(f"{weights.KIND}-*.safetensors")):
+        try:
+            with safe_open(path, framework="pt") as file:
+                metadata = file.metadata() or {}
+        except (SafetensorError, OSError):
+            continue
+        if metadata.get("kind") == weights.KIND and "id" in metadata:
+            found[metadata["id"]] = path
+    return found
+
+
+def add(path: Path) -> Reference:
+    """Copy a base codec's file to the user's folder, named by its fingerprint.
+
+    FormatError if it holds none, UsageError if its id is another codec's.
+    """
+    model = modelfile.read(path)
+    if model.kind != weights.KIND or not valid_name(model.id):
+        raise FormatError(f"{path}: holds no base codec with a valid id")
+    codec = Hyperprior(model)  # it loads
+    folder, fingerprint = modelfile.user_folder(), codec.fingerprint.hex()
+    target = folder / f"{weights.KIND}-{fingerprint}.safetensors"
+    if model.id in (*ALIASES, *names()) and _added().get(model.id) != target:
+        raise UsageError(
+            f"{model.id}: a codec of that id is here; export it under another, or remove that one"
+        )
+    modelfile.write(target, model)
+    return Reference(codec.id, codec.fingerprint)
+
+
+def remove(name: str) -> list[Path]:
+    """Remove the user's codecs of that id or fingerprint; none where there are none."""
+    chosen = [
+        path
+        for codec_id, path in _added().items()
+        if name in (codec_id, path.stem.rpartition("-")[2])
+    ]
+    for path in chosen:
+        path.unlink()
+    return chosen

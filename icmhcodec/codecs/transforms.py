@@ -8,14 +8,19 @@ are multiples of 64.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from icmhcodec.container import Region
+from icmhcodec.entropy.regions import DECONVOLUTION, Size, Source, Step, convolution, cut, plan
 from icmhcodec.errors import FormatError, UsageError
 
 Adapters = Sequence[nn.Module | None]
+
+_POINTWISE = Step()
 
 _PEDESTAL = 2.0**-36
 _BETA_BOUND = (1e-6 + _PEDESTAL) ** 0.5
@@ -47,19 +52,48 @@ class Transform(nn.Sequential):
 
         UsageError where the adapters are neither none nor one (or None) for each GDN.
         """
-        stages = [i for i, layer in enumerate(self) if isinstance(layer, GDN)]
+        x = self._entering(x)
+        for layer in self._with(adapters):
+            x = layer(x).to(x.dtype)
+        return x.float()
+
+    def part(self, read: Source, size: Size, region: Region, adapters: Adapters = ()) -> Tensor:
+        """What `forward` gives in a region of its output, up to rounding, in less memory.
+
+        `read` gives the region that is needed of a whole input of `size`. Adapters tell their
+        `step` and take the origin of their features (see SFMA). Errors: as of `forward`.
+        """
+        layers = self._with(adapters)
+        steps = _steps(layers)
+        places = plan(steps, size, region)
+        x = self._entering(read(places[0]))
+        for layer, step, (before, after) in zip(layers, steps, pairwise(places), strict=True):
+            (top, _), (left, _) = before
+            y = layer(x, (top, left)) if layer in adapters else layer(x)
+            x = cut(y.to(x.dtype), step, before, after)
+        return x.float()
+
+    def needed(self, size: Size, region: Region, adapters: Adapters = ()) -> Region:
+        """The region of an input of `size` that `part` reads for a region of the output."""
+        return plan(_steps(self._with(adapters)), size, region)[0]
+
+    def _entering(self, x: Tensor) -> Tensor:
+        return x.to(next(self.parameters()).dtype, memory_format=torch.channels_last)
+
+    def _with(self, adapters: Adapters) -> list[nn.Module]:
+        """The layers, and after each GDN its adapter."""
+        stages: list[nn.Module] = [layer for layer in self if isinstance(layer, GDN)]
         if adapters and len(adapters) != len(stages):
             raise UsageError(
                 f"{len(adapters)} adapters for {len(stages)} stages; give one for each"
             )
         after = dict(zip(stages, adapters, strict=False))
-        dtype = next(self.parameters()).dtype
-        x = x.to(dtype, memory_format=torch.channels_last)
-        for i, layer in enumerate(self):
-            x = layer(x)
-            if (adapter := after.get(i)) is not None:
-                x = adapter(x).to(x.dtype)
-        return x.float()
+        pairs = ((layer, after.get(layer)) for layer in self)
+        return [module for pair in pairs for module in pair if module is not None]
+
+
+def _steps(layers: Sequence[nn.Module]) -> list[Step]:
+    return [getattr(layer, "step", _POINTWISE) for layer in layers]
 
 
 def analysis(N: int, M: int) -> Transform:
@@ -125,11 +159,17 @@ def _effective(name: str, stored: Tensor) -> Tensor:
 
 
 class _Conv(nn.Conv2d):
+    @property
+    def step(self) -> Step:
+        return convolution(self.kernel_size[0], self.stride[0])
+
     def reset_parameters(self) -> None:
         """Nothing: weights are assigned, drawing them first takes longer than all the rest."""
 
 
 class _Deconv(nn.ConvTranspose2d):
+    step = DECONVOLUTION
+
     def reset_parameters(self) -> None:
         """Nothing, as in _Conv."""
 

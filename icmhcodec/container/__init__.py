@@ -2,7 +2,7 @@
 
 from icmhcodec.container import metadata
 from icmhcodec.container.chunks import read_header
-from icmhcodec.container.contents import Chunk, Container, LayerData
+from icmhcodec.container.contents import Chunk, Container, LayerData, Tile
 from icmhcodec.container.header import (
     SEGMENT_SYMBOLS,
     Group,
@@ -17,6 +17,7 @@ from icmhcodec.container.names import HUMAN, valid_name
 from icmhcodec.container.parts import join, rest, split
 from icmhcodec.container.read import parse
 from icmhcodec.container.structure import SIGNATURE, VERSION
+from icmhcodec.container.tiles import SQUARE, Region, Span, count_of, tile_regions
 from icmhcodec.container.write import build
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "HUMAN",
     "SEGMENT_SYMBOLS",
     "SIGNATURE",
+    "SQUARE",
     "VERSION",
     "Chunk",
     "ChunkInfo",
@@ -35,7 +37,11 @@ __all__ = [
     "Limits",
     "MaskKind",
     "Reference",
+    "Region",
+    "Span",
+    "Tile",
     "build",
+    "count_of",
     "inspect",
     "join",
     "metadata",
@@ -44,5 +50,6 @@ __all__ = [
     "read_header",
     "rest",
     "split",
+    "tile_regions",
     "valid_name",
 ]

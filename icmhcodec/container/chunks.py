@@ -137,8 +137,8 @@ def read_header(data: Buffer, limits: Limits = DEFAULT_LIMITS) -> Header:
         return _read_header(view, limits)[1]
 
 
-def _check_preamble(view: memoryview) -> int:
-    """The minor version; FormatError for what is no .icm file."""
+def _check_preamble(view: memoryview) -> tuple[int, int]:
+    """The version of a file; FormatError for what is no .icm file."""
     start = bytes(view[:PREAMBLE_BYTES])
     if not start:
         raise FormatError("not an .icm file: it is empty")
@@ -156,21 +156,21 @@ def _check_preamble(view: memoryview) -> int:
         raise NewerVersionError(
             f"format version {major}.{minor}, but this reader knows {VERSION[0]}.x: update icmh"
         )
-    if minor < 1:
+    if (major, minor) == (0, 0):
         raise FormatError("damaged at byte 9: there is no format version 0.0")
-    return minor
+    return major, minor
 
 
 @contextmanager
-def _refusing_newer(minor: int) -> Iterator[None]:
+def _refusing_newer(version: tuple[int, int]) -> Iterator[None]:
     """In a file of a newer minor version, what is not known is new rather than wrong."""
     try:
         yield
     except UnknownFeatureError as error:
-        if minor <= VERSION[1]:
+        if version <= VERSION:
             raise
         raise NewerVersionError(
-            f"{error}; format version 0.{minor} is newer: update icmh"
+            f"{error}; format version {version[0]}.{version[1]} is newer: update icmh"
         ) from None
 
 
@@ -324,7 +324,7 @@ def _ancillary_fits(header: Header, spans: Sequence[Span], span: Span, ancillary
 def _check_sizes(header: Header, spans: Sequence[Span], limits: Limits) -> None:
     sizes = [(span.type, span.end - span.start) for span in spans if not span.critical]
     alpha = sum(size for type_, size in sizes if type_ == "aLPh")
-    if alpha > 2 * header.width * header.height + 1024:
+    if alpha > header.depth // 4 * header.width * header.height + 1024:
         raise FormatError(f"alpha: {alpha} bytes are beyond the limit")
     metadata = sum(size for _, size in sizes) - alpha
     if metadata > limits.metadata:

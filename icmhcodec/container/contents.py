@@ -8,11 +8,25 @@ from icmhcodec.container.header import Header
 
 
 @dataclass(frozen=True)
-class LayerData:
-    """Bytes of a layer: its mask (empty unless it is explicit) and its coded segments."""
+class Tile:
+    """A tile of a layer: its symbols, their CRC (formats/icm.md, 5.4), its mask and segments."""
 
+    symbols: int
+    crc: int
     mask: bytes
     segments: tuple[bytes, ...]
+
+
+@dataclass(frozen=True)
+class LayerData:
+    """Bytes of a layer: its mask (empty unless it is explicit) and its coded segments.
+
+    In a tiled picture `tiles` holds them instead; a layer of no symbols has none.
+    """
+
+    mask: bytes = b""
+    segments: tuple[bytes, ...] = ()
+    tiles: tuple[Tile, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from icmhcodec.container import structure
 from icmhcodec.container.limits import Limits
 from icmhcodec.container.names import HUMAN, valid_name
 from icmhcodec.container.structure import UnknownFeatureError
+from icmhcodec.container.tiles import valid_count
 from icmhcodec.errors import FormatError
 
 SEGMENT_SYMBOLS = 1 << 16
@@ -26,6 +27,11 @@ class MaskKind(IntEnum):
     EMPTY = structure.EMPTY
     DERIVED = structure.DERIVED
     EXPLICIT = structure.EXPLICIT
+
+
+def segments_of(symbols: int) -> int:
+    """Number of segments that the symbols of a tile are cut into."""
+    return -(-symbols // SEGMENT_SYMBOLS)
 
 
 @dataclass(frozen=True)
@@ -62,8 +68,8 @@ class Layer:
 
     @property
     def segments(self) -> int:
-        """Number of segments that the layer's symbols are cut into."""
-        return -(-self.symbols // SEGMENT_SYMBOLS)
+        """Number of segments that the layer's symbols are cut into in an untiled picture."""
+        return segments_of(self.symbols)
 
 
 @dataclass(frozen=True)
@@ -76,7 +82,7 @@ class Header:
     depth: int
     groups: tuple[Group, ...]
     layers: tuple[Layer, ...]
-    tiles: tuple[int, int] = (1, 1)
+    tiles: tuple[int, int] = (1, 1)  # columns and rows
     file_id: bytes = NO_ID
     ancillary: int = 0
 
@@ -84,6 +90,11 @@ class Header:
     def chunks(self) -> int:
         """Number of chunks of the complete file, the header's included."""
         return 1 + len(self.groups) + len(self.layers) + self.ancillary
+
+    @property
+    def tiled(self) -> bool:
+        """Whether symbols are cut along a grid of tiles."""
+        return self.tiles != (1, 1)
 
     @property
     def has_alpha(self) -> bool:
@@ -193,10 +204,13 @@ def _check_picture(header: Header, limits: Limits) -> None:
     _require(header.width * header.height <= limits.pixels, f"{size} is beyond the limit")
     if not 1 <= header.channels <= 4:
         raise UnknownFeatureError(f"header: {header.channels} channels are not known")
-    if header.depth != 8:
+    if header.depth not in (8, 16):
         raise UnknownFeatureError(f"header: a depth of {header.depth} bits is not known")
-    if header.tiles != (1, 1):
-        raise UnknownFeatureError("header: tiles are not known")
+    columns, rows = header.tiles
+    grid = f"header: a grid of {columns}x{rows} tiles"
+    fits = valid_count(header.width, columns) and valid_count(header.height, rows)
+    _require(fits, f"{grid} does not fit {header.width}x{header.height} pixels")
+    _require(columns * rows <= limits.tiles, f"{grid} is beyond the limit of {limits.tiles}")
     _require(len(header.file_id) == 8, "header: a file id has 8 bytes")
 
 

@@ -57,4 +57,6 @@ def _coded(container: Container) -> int:
     segments = [part for group in container.hyper.values() for part in group]
     for layer in container.layers.values():
         segments += [layer.mask, *layer.segments]
+        for tile in layer.tiles:
+            segments += [tile.mask, *tile.segments]
     return sum(len(segment) for segment in segments)

@@ -14,6 +14,7 @@ class Limits:
     groups: int = 16
     layers: int = 64
     chunks: int = 1024
+    tiles: int = 4096
     header: int = 1 << 16  # bytes of the header's payload
     metadata: int = 1 << 26  # bytes of ancillary payloads together, alpha aside
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from icmhcodec.container import structure
 from icmhcodec.container.chunks import STANDARD, Buffer, Scan, Span, critical_keys, label, scan
-from icmhcodec.container.contents import Chunk, Container, LayerData
-from icmhcodec.container.header import MaskKind, check_hyper_segments
+from icmhcodec.container.contents import Chunk, Container, LayerData, Tile
+from icmhcodec.container.header import Layer, MaskKind, check_hyper_segments, segments_of
 from icmhcodec.container.limits import DEFAULT_LIMITS, Limits
+from icmhcodec.container.tiles import check_tiles
 from icmhcodec.errors import FormatError
 
 
@@ -48,18 +50,58 @@ def _layer(found: Scan, span: Span) -> LayerData:
     layer = found.header.layers[span.index]
     what = label(found.header, span.key)
     explicit = layer.mask is MaskKind.EXPLICIT
-    start = _start(structure.LAYER_START, found, span, what, explicit=explicit)
-    mask_start = span.start + start.size
-    mask_end = mask_start + (start.mask or 0)
-    if mask_end > span.end:
-        raise FormatError(f"{what}: its mask is longer than the payload")
-    mask = bytes(found.view[mask_start:mask_end])
-    return LayerData(mask, _segments(found.view, mask_end, span.end, layer.segments, what))
+    start = span.start + _start(structure.LAYER_START, found, span, what).size
+    if not found.header.tiled:
+        return LayerData(*_tile(found.view, start, span.end, layer.symbols, explicit, what))
+    if not layer.symbols:
+        return LayerData(segments=_segments(found.view, start, span.end, 0, what))
+    tiles = []
+    for number, (entry, first, end) in enumerate(_tile_table(found, start, span.end, layer, what)):
+        part = f"{what}, tile {number}"
+        mask, segments = (
+            _tile(found.view, first, end, entry.symbols, explicit, part)
+            if entry.symbols
+            else (b"", ())
+        )
+        tiles.append(Tile(entry.symbols, entry.crc, mask, segments))
+    return LayerData(tiles=tuple(tiles))
 
 
-def _start(declared: Any, found: Scan, span: Span, what: str, **parameters: bool) -> Any:
+def _start(declared: Any, found: Scan, span: Span, what: str) -> Any:
     end = min(span.end, span.start + 2 * structure.NUMBER_BYTES)
-    return structure.unpack(declared, bytes(found.view[span.start : end]), what, **parameters)
+    return structure.unpack(declared, bytes(found.view[span.start : end]), what)
+
+
+def _tile_table(
+    found: Scan, start: int, end: int, layer: Layer, what: str
+) -> Iterator[tuple[Any, int, int]]:
+    """The entries of a layer's tile table, each with where its tile begins and ends."""
+    columns, rows = found.header.tiles
+    most = start + structure.TILE_BYTES * columns * rows
+    table = bytes(found.view[start : min(end, most)])
+    declared = structure.unpack(structure.TILES, table, what, count=columns * rows)
+    start += declared.size
+    if sum(entry.length for entry in declared.tiles) != end - start:
+        raise FormatError(f"{what}: its tiles do not end where the payload does")
+    entries = [(entry.symbols, entry.length, entry.crc) for entry in declared.tiles]
+    check_tiles(entries, layer.symbols, what)
+    for entry in declared.tiles:
+        yield entry, start, start + entry.length
+        start += entry.length
+
+
+def _tile(
+    view: memoryview, start: int, end: int, symbols: int, explicit: bool, what: str
+) -> tuple[bytes, tuple[bytes, ...]]:
+    """Mask and segments of the bytes from start to end."""
+    head = bytes(view[start : min(end, start + structure.NUMBER_BYTES)])
+    declared = structure.unpack(structure.TILE_START, head, what, explicit=explicit)
+    mask_start = start + declared.size
+    mask_end = mask_start + (declared.mask or 0)
+    if mask_end > end:
+        raise FormatError(f"{what}: its mask is longer than the payload")
+    mask = bytes(view[mask_start:mask_end])
+    return mask, _segments(view, mask_end, end, segments_of(symbols), what)
 
 
 def _segments(view: memoryview, start: int, end: int, count: int, what: str) -> tuple[bytes, ...]:

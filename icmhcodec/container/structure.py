@@ -10,9 +10,10 @@ from icmhcodec.container.names import BUNDLES, CODECS, TASKS, valid_name
 from icmhcodec.errors import FormatError
 
 SIGNATURE = b"\x89ICM\r\n\x1a\n"
-VERSION = (0, 1)
+VERSION = (1, 0)
 NUMBER_END = 1 << 32
 NUMBER_BYTES = 5  # longest number
+TILE_BYTES = 2 * NUMBER_BYTES + 4  # longest entry of the tile table
 CHUNK_HEAD_BYTES = 4 + 2 * NUMBER_BYTES  # longest type, place and length
 
 
@@ -106,8 +107,15 @@ HEADER = c.Struct(
 
 # What stands before the lengths and segments of a payload; `mask` is a length in bytes.
 HYPER_START = c.Struct("group" / Number, "segments" / Number, "size" / c.Tell)
-LAYER_START = c.Struct("layer" / Number, "mask" / c.If(c.this._params.explicit, Number),
-                       "size" / c.Tell)  # fmt: skip
+LAYER_START = c.Struct("layer" / Number, "size" / c.Tell)
+TILE_START = c.Struct("mask" / c.If(c.this._params.explicit, Number), "size" / c.Tell)
+TILES = c.Struct(
+    "tiles"
+    / c.Array(
+        c.this._params.count, c.Struct("symbols" / Number, "length" / Number, "crc" / c.Int32ul)
+    ),
+    "size" / c.Tell,
+)
 LENGTHS = c.Struct("lengths" / c.Array(c.this._params.count, Number), "size" / c.Tell)
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from icmhcodec.container import structure
 from icmhcodec.container.chunks import critical_keys, file_id, label, scan
-from icmhcodec.container.contents import Chunk, LayerData
+from icmhcodec.container.contents import Chunk, LayerData, Tile
 from icmhcodec.container.header import (
     NO_ID,
     Header,
@@ -17,9 +17,11 @@ from icmhcodec.container.header import (
     check_header,
     check_hyper_segments,
     pack_header,
+    segments_of,
 )
 from icmhcodec.container.limits import DEFAULT_LIMITS, Limits
 from icmhcodec.container.structure import SIGNATURE, VERSION
+from icmhcodec.container.tiles import check_tiles
 from icmhcodec.errors import FormatError
 
 _ANCILLARY = re.compile(r"[a-z][A-Za-z][A-Z][A-Za-z]")
@@ -86,14 +88,46 @@ def _hyper(header: Header, index: int, segments: Sequence[bytes]) -> Pieces:
 def _layer(header: Header, index: int, data: LayerData) -> Pieces:
     layer = header.layers[index]
     what = f"build, {label(header, ('LAYR', index))}"
-    if len(data.segments) != layer.segments:
-        raise FormatError(f"{what}: {len(data.segments)} segments for {layer.symbols} symbols")
     explicit = layer.mask is MaskKind.EXPLICIT
-    if data.mask and not explicit:
+    start = structure.pack(structure.LAYER_START, {"layer": index}, what)
+    if not header.tiled:
+        if data.tiles:
+            raise FormatError(f"{what}: tiles, but the picture is not tiled")
+        return [start, *_tile(layer.symbols, data.mask, data.segments, explicit, what)]
+    columns, rows = header.tiles
+    if data.mask or data.segments or len(data.tiles) != columns * rows * bool(layer.symbols):
+        raise FormatError(f"{what}: its data are not those of {columns}x{rows} tiles")
+    tiles = [
+        _tile(tile.symbols, tile.mask, tile.segments, explicit, what) if tile.symbols else []
+        for tile in data.tiles
+    ]
+    return [
+        start,
+        *_tile_table(data.tiles, tiles, layer.symbols, what),
+        *(piece for t in tiles for piece in t),
+    ]
+
+
+def _tile_table(tiles: Sequence[Tile], pieces: Sequence[Pieces], symbols: int, what: str) -> Pieces:
+    if not tiles:
+        return []
+    entries = [
+        {"symbols": tile.symbols, "length": sum(len(part) for part in parts), "crc": tile.crc}
+        for tile, parts in zip(tiles, pieces, strict=True)
+    ]
+    check_tiles([tuple(entry.values()) for entry in entries], symbols, what)
+    return [structure.pack(structure.TILES, {"tiles": entries}, what, count=len(entries))]
+
+
+def _tile(
+    symbols: int, mask: bytes, segments: Sequence[bytes], explicit: bool, what: str
+) -> Pieces:
+    if len(segments) != segments_of(symbols):
+        raise FormatError(f"{what}: {len(segments)} segments for {symbols} symbols")
+    if mask and not explicit:
         raise FormatError(f"{what}: mask bytes, but its mask is not explicit")
-    wire = {"layer": index, "mask": len(data.mask)}
-    start = structure.pack(structure.LAYER_START, wire, what, explicit=explicit)
-    return [start, data.mask, *_table(data.segments), *data.segments]
+    start = structure.pack(structure.TILE_START, {"mask": len(mask)}, what, explicit=explicit)
+    return [start, mask, *_table(segments), *segments]
 
 
 def _table(segments: Sequence[bytes]) -> Pieces:

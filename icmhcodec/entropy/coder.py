@@ -235,9 +235,9 @@ def decode_segments(
     return np.concatenate([np.zeros(0, np.int32), *parts])
 
 
-def symbols_crc(symbols: Integers) -> int:
-    """CRC-32 of symbols as little-endian int32, in element order."""
-    return zlib.crc32(np.ascontiguousarray(symbols, dtype="<i4").tobytes())
+def symbols_crc(symbols: Integers, crc: int = 0) -> int:
+    """CRC-32 of symbols as little-endian int32, in element order, after what `crc` is of."""
+    return zlib.crc32(np.ascontiguousarray(symbols, dtype="<i4").tobytes(), crc)
 
 
 def hyper_crc(symbols: Integers) -> int:

@@ -23,6 +23,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from icmhcodec.container import Region
+from icmhcodec.entropy import regions
+from icmhcodec.entropy.regions import DECONVOLUTION, Size, convolution, whole
 from icmhcodec.errors import FormatError, UsageError
 
 VALUE_LIMIT = 2**15 - 2**8  # values between layers: the upper digit stays in [-128, 127]
@@ -184,6 +187,7 @@ class _Layer:
         self.inputs = self.outputs if self.kind is Kind.DEPTHWISE else depth
         self.scale = 2 if self.kind is Kind.DECONV else 1
         self.padding = 1 if self.kind is Kind.DECONV else self.kernel // 2
+        self.grid = DECONVOLUTION if self.kind is Kind.DECONV else convolution(self.kernel)
         self.limit = OUTPUT_LIMIT if last else VALUE_LIMIT
         _check_shapes(self, weight, bias, shift, extra, width)
         half = _power(shift - 1).floor()  # 0 where nothing is shifted out
@@ -341,23 +345,40 @@ class IntegerNetwork:
         self.scale = math.prod(layer.scale for layer in self._layers)
 
     def __call__(
-        self, x: Tensor, extra: Tensor | None = None, *, reference: bool = False
+        self,
+        x: Tensor,
+        extra: Tensor | None = None,
+        *,
+        reference: bool = False,
+        region: Region | None = None,
     ) -> Tensor:
         """Map integers [C, H, W] to int32 [C', scale H, scale W], the same on every machine.
 
         extra, int64 [O], is added to the first layer's sums (`to_extra`). Inputs are clamped to
-        +-VALUE_LIMIT. reference takes float64 products where int8 ones are faster.
+        +-VALUE_LIMIT. reference takes float64 products where int8 ones are faster. Of the output
+        only the region is computed and returned, all of it where none is given.
         """
         if x.ndim != 3 or len(x) != self.inputs or x.is_floating_point() or not x.numel():
             raise UsageError(f"integer network: the input is integers [{self.inputs}, H, W]")
         extra = None if extra is None else self._checked(extra.to(x.device))
         fast = not reference and _fast(x.device)
-        x = x.permute(1, 2, 0).clamp(-VALUE_LIMIT, VALUE_LIMIT).int()
+        height, width = x.shape[1:]
+        region = region or whole((height * self.scale, width * self.scale))
+        steps = [layer.grid for layer in self._layers]
+        places = regions.plan(steps, (height, width), region)
+        x = regions.crop(x, places[0]).clamp(-VALUE_LIMIT, VALUE_LIMIT).int()
         with torch.no_grad():
-            for layer in self._layers:
-                x = layer(x, extra, layer is self._layers[-1], fast)
+            for layer, step, (before, after) in zip(
+                self._layers, steps, pairwise(places), strict=True
+            ):
+                y = layer(x.permute(1, 2, 0), extra, layer is self._layers[-1], fast)
+                x = regions.cut(y.permute(2, 0, 1), step, before, after)
                 extra = None
-        return x.permute(2, 0, 1)
+        return x
+
+    def needed(self, region: Region, size: Size) -> Region:
+        """The region of an input of `size` that a region of the output is computed from."""
+        return regions.plan([layer.grid for layer in self._layers], size, region)[0]
 
     def _checked(self, extra: Tensor) -> Tensor:
         limit = self._layers[0].extra

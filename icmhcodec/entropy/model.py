@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from icmhcodec.container import Region
 from icmhcodec.entropy.coder import HYPER_LIMIT, LATENT_LIMIT, Tables
 from icmhcodec.entropy.integers import (
     VALUE_LIMIT,
@@ -25,6 +26,7 @@ from icmhcodec.entropy.integers import (
     Kind,
     quantise,
 )
+from icmhcodec.entropy.regions import blocks, crop, scaled, size_of, whole
 from icmhcodec.entropy.tables import (
     SCALES,
     factorised_tables,
@@ -37,6 +39,7 @@ MEAN_BITS = 8  # fractional bits of means and medians
 SCALE_BITS = 12  # fractional bits of scales
 INPUT_BITS = 4  # fractional bits of the hyper-latent in h_s; medians are multiples of 1/16
 HIDDEN_BITS = 10  # most fractional bits between the layers of h_s
+BLOCK = 128  # positions of the latent: what the networks compute at a time is a square of them
 
 
 class EntropyModel:
@@ -94,19 +97,29 @@ class EntropyModel:
         """Return the same model on another device, one that has float64."""
         return EntropyModel(self._tensors, "", device)
 
-    def parameters(self, z_symbols: Tensor, *, reference: bool = False) -> tuple[Tensor, Tensor]:
+    def parameters(
+        self, z_symbols: Tensor, region: Region | None = None, *, reference: bool = False
+    ) -> tuple[Tensor, Tensor]:
         """Return the mean, int32 [M, 4h, 4w] (MEAN_BITS), and the table index, uint8 [M, 4h, 4w].
 
-        z_symbols is int32 [N, h, w]. The same on every machine, thread count and memory layout.
+        z_symbols is int32 [N, h, w]; with a region of the latent the results are those of it alone.
+        The same on every machine, thread count and memory layout, and in blocks of any size.
         """
         if z_symbols.ndim != 3 or len(z_symbols) != self.hyper_channels:
             raise UsageError(f"entropy model: z symbols are [{self.hyper_channels}, h, w]")
         z = z_symbols.to(self.device).clamp(-HYPER_LIMIT, HYPER_LIMIT) << INPUT_BITS
         z = z + (self.z_medians >> (MEAN_BITS - INPUT_BITS))[:, None, None]
-        output = self.network(z, reference=reference)
-        scale = output[: self.latent_channels]
-        mean = output[self.latent_channels :] if self.has_means else torch.zeros_like(scale)
-        index = torch.bucketize(scale, self.thresholds, out_int32=True).to(torch.uint8)
+        region = region or scaled(whole((z.shape[1], z.shape[2])), self.network.scale)
+        (top, _), (left, _) = region
+        mean = z.new_zeros(self.latent_channels, *size_of(region))
+        index = torch.zeros_like(mean, dtype=torch.uint8)
+        for block in blocks(region, BLOCK):
+            output = self.network(z, reference=reference, region=block)
+            scale = output[: self.latent_channels]
+            if self.has_means:
+                crop(mean, block, (top, left)).copy_(output[self.latent_channels :])
+            indexes = torch.bucketize(scale.contiguous(), self.thresholds, out_int32=True)
+            crop(index, block, (top, left)).copy_(indexes)
         return mean, index
 
     def hyper_indexes(self, height: int, width: int) -> npt.NDArray[np.int32]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from icmhcodec.imageio.picture import Picture, from_array, from_pil, to_pil
+from icmhcodec.imageio.picture import Picture, from_array, from_pil, to_eight_bits, to_pil
 from icmhcodec.imageio.read import read
 from icmhcodec.imageio.write import write
 
-__all__ = ["Picture", "from_array", "from_pil", "read", "to_pil", "write"]
+__all__ = ["Picture", "from_array", "from_pil", "read", "to_eight_bits", "to_pil", "write"]

@@ -1,7 +1,8 @@
-"""Alpha without loss: a grey picture as lossless WebP, or as PNG where it is too large for WebP.
+"""Alpha without loss: as lossless WebP, or as grey PNG where it is too large for WebP.
 
-Over hard edges, soft shadows, gradients and text WebP takes half to nine tenths of PNG's bytes,
-and less than LZMA after a predictor; a constant channel takes 60 bytes.
+Over hard edges, soft shadows, gradients and text WebP takes half to nine tenths of PNG's bytes, and
+less than LZMA, FFV1 or JPEG 2000; a constant channel takes 60 bytes. 16-bit alpha is put into two
+colours of it, byte by byte, and for soft edges as differences to the plane through neighbours.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import io
 import struct
 import warnings
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,21 +19,20 @@ from PIL import Image
 from icmhcodec.errors import FormatError
 
 _WEBP_SIDE = 16383
+_SAMPLES, _DIFFERENCES = 0, 1
 
 
-def encode(alpha: NDArray[np.uint8]) -> bytes:
-    """Alpha uint8 [H,W] as bytes that `decode` turns back into exactly it."""
-    image = Image.fromarray(alpha)
-    buffer = io.BytesIO()
+def encode(alpha: NDArray[Any]) -> bytes:
+    """Alpha uint8 or uint16 [H,W] as bytes that `decode` turns back into exactly it."""
     if max(alpha.shape) > _WEBP_SIDE:
-        image.save(buffer, "PNG", optimize=True)
-    else:
-        image.convert("RGB").save(buffer, "WEBP", lossless=True, quality=100, method=4)
-    return buffer.getvalue()
+        return _saved(Image.fromarray(alpha), "PNG", optimize=True)
+    if alpha.dtype == np.uint8:
+        return _webp(alpha, alpha, alpha)
+    return min(_two_bytes(alpha, _SAMPLES), _two_bytes(_differences(alpha), _DIFFERENCES), key=len)
 
 
-def decode(data: bytes, width: int, height: int) -> NDArray[np.uint8]:
-    """Alpha uint8 [height,width] of what `encode` wrote.
+def decode(data: bytes, width: int, height: int, depth: int = 8) -> NDArray[Any]:
+    """Alpha uint8 or uint16 [height,width], by the depth, of what `encode` wrote.
 
     Raises:
         FormatError: it is not that, damaged, or not of this size; nothing is allocated for more.
@@ -42,12 +43,52 @@ def decode(data: bytes, width: int, height: int) -> NDArray[np.uint8]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             image = Image.open(io.BytesIO(data), formats=("WEBP", "PNG"))
-            levels = np.array(image.getchannel("G") if image.mode == "RGB" else image)
+            levels = np.array(image)
     except Exception as error:  # Pillow's readers raise nearly everything on broken data
         raise FormatError("alpha is damaged; fetch the file again") from error
-    if levels.shape != (height, width) or levels.dtype != np.uint8:
-        raise FormatError("alpha is not a grey picture; it is damaged")
+    if image.mode == "RGB":
+        levels = levels[:, :, 1] if depth == 8 else _from_two_bytes(levels)
+    if levels.shape != (height, width) or levels.dtype.itemsize * 8 != depth:
+        raise FormatError(f"alpha is not a picture of {depth} bits; it is damaged")
     return levels
+
+
+def _saved(image: Image.Image, format: str, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, format, **options)
+    return buffer.getvalue()
+
+
+def _webp(red: NDArray[Any], green: NDArray[Any], blue: NDArray[Any]) -> bytes:
+    image = Image.fromarray(np.stack([red, green, blue], axis=2))
+    return _saved(image, "WEBP", lossless=True, quality=100, method=4)
+
+
+def _two_bytes(values: NDArray[Any], kind: int) -> bytes:
+    """The low byte in red, the high one in green and, plus what they are, in blue.
+
+    WebP codes red and blue less green.
+    """
+    low, high = (values & 255).astype(np.uint8), (values >> 8).astype(np.uint8)
+    return _webp(low, high, high + np.uint8(kind))
+
+
+def _from_two_bytes(colours: NDArray[Any]) -> NDArray[Any]:
+    low, high, blue = np.moveaxis(colours, 2, 0)
+    kinds = blue - high
+    kind = kinds.flat[0]
+    if kind not in (_SAMPLES, _DIFFERENCES) or (kinds != kind).any():
+        raise FormatError("alpha is of an unknown kind; it is damaged")
+    values: NDArray[Any] = high.astype(np.uint16) << 8 | low
+    if kind == _DIFFERENCES:
+        values = values.cumsum(0, np.uint16).cumsum(1, np.uint16)
+    return values
+
+
+def _differences(alpha: NDArray[Any]) -> NDArray[Any]:
+    """Of each sample to left + above - above left (0 outside), modulo 2^16; sums undo it."""
+    zero = np.zeros((), alpha.dtype)
+    return np.diff(np.diff(alpha, axis=0, prepend=zero), axis=1, prepend=zero)
 
 
 def _size(data: bytes) -> tuple[int, int] | None:

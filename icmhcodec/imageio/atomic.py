@@ -1,22 +1,26 @@
-"""Files that are written whole or not at all."""
+"""Files that are read and written whole or not at all."""
 
 from __future__ import annotations
 
 import os
 import secrets
+import stat
 from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO
 
-from icmhcodec.errors import IcmhError, UsageError
+from icmhcodec.errors import ExistsError, IcmhError, UsageError
 
 
 def atomic_write(path: str | os.PathLike[str], data: bytes, *, force: bool = False) -> None:
-    """Write `data` to a temporary name beside `path`, then rename it; permissions by the umask.
+    """Write `data` to a file that gets its name when it is whole; permissions by the umask.
 
-    A link is followed; a device or pipe is written to as it is.
+    Of several processes that write one file without `force` one alone succeeds. A link is followed;
+    a device or pipe is written to as it is.
 
     Raises:
-        UsageError: the file exists and `force` is not set, or its folder does not exist.
+        ExistsError: the file exists and `force` is not set.
+        UsageError: it is a folder, or its folder does not exist.
         IcmhError: the system refuses to write; nothing is left behind.
     """
     target = Path(os.path.realpath(path))
@@ -28,25 +32,75 @@ def atomic_write(path: str | os.PathLike[str], data: bytes, *, force: bool = Fal
         if target.exists() and not target.is_file():
             target.write_bytes(data)
         else:
-            _replace(target, data, force)
+            _place(target, data, force)
     except FileExistsError:
-        raise UsageError(f"{path} exists; --force overwrites it") from None
+        raise ExistsError(f"{path} exists; --force overwrites it") from None
     except OSError as error:
         raise IcmhError(f"{path}: cannot be written: {error.strerror or error}") from error
 
 
-def _replace(target: Path, data: bytes, force: bool) -> None:
+def read_whole(path: str | os.PathLike[str]) -> bytes:
+    """The bytes of a file; OSError where it cannot be read.
+
+    Raises:
+        IcmhError: it was written to meanwhile.
+    """
+    with Path(path).open("rb") as file:
+        before = _state(file)
+        data = file.read()
+        if _state(file) != before:
+            raise IcmhError(f"{path} changed while it was read; try again when it is complete")
+    return data
+
+
+def _state(file: BinaryIO) -> tuple[int, int] | None:
+    """Size and time of the last change of a regular file."""
+    found = os.fstat(file.fileno())
+    return (found.st_size, found.st_mtime_ns) if stat.S_ISREG(found.st_mode) else None
+
+
+def _place(target: Path, data: bytes, force: bool) -> None:
     if target.exists() and not force:
         raise FileExistsError
     # Short whatever the target's name: a longer one than the system allows must not come of it.
     temporary = target.with_name(f".icmh-{secrets.token_hex(8)}.part")
     try:
-        with temporary.open("xb") as file:
-            file.write(data)
-        if target.exists() and not force:  # another process was faster
-            raise FileExistsError
-        temporary.replace(target)
-    except BaseException:  # an interrupt too must leave nothing behind
+        if force:
+            _create(temporary, temporary, data)
+            temporary.replace(target)
+        else:
+            _create(target, temporary, data)
+    finally:  # an interrupt too must leave nothing behind
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def _create(target: Path, temporary: Path, data: bytes) -> None:
+    """Write a new file that has its name once it is whole; FileExistsError where there is one."""
+    try:
+        # Without a name it is gone with the process, however that ends.
+        descriptor = os.open(target.parent, os.O_TMPFILE | os.O_WRONLY, 0o666)
+        with open(descriptor, "wb") as file:  # noqa: PTH123 (it has no path)
+            file.write(data)
+            file.flush()
+            # A folder's descriptor, though of no use, makes os.link follow the link.
+            os.link(f"/proc/self/fd/{descriptor}", target, src_dir_fd=descriptor)
+    except FileExistsError:
         raise
+    except OSError:  # not every file system has files without names
+        _create_named(target, temporary, data)
+
+
+def _create_named(target: Path, temporary: Path, data: bytes) -> None:
+    with temporary.open("xb") as file:
+        file.write(data)
+    if temporary == target:
+        return
+    try:
+        os.link(temporary, target)
+    except FileExistsError:  # another process was faster
+        raise
+    except OSError:  # nor has every one links
+        if target.exists():
+            raise FileExistsError from None
+        temporary.replace(target)

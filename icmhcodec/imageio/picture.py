@@ -1,9 +1,10 @@
-"""The picture that is coded: upright 8-bit pixels, alpha apart, metadata as bytes."""
+"""The picture that is coded: upright pixels of 8 or 16 bits, alpha apart, metadata as bytes."""
 
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,38 +13,41 @@ from PIL import Image, ImageCms
 from icmhcodec.errors import IcmhError, UsageError
 from icmhcodec.imageio import exif as exif_
 
-# What each value of the orientation tag asks for to stand upright (Exif 2.3, table 6).
-_TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
+# What each value of the orientation tag asks for to stand upright (Exif 2.3, table 6): the steps
+# through rows and columns, and whether these change places afterwards.
+_TURNS = {2: (1, -1, False), 3: (-1, -1, False), 4: (-1, 1, False), 5: (1, 1, True),
+          6: (-1, 1, True), 7: (-1, -1, True), 8: (1, -1, True)}  # fmt: skip
 _SIXTEEN_BIT_GREY = ("I;16", "I;16B", "I;16L", "I;16N")
+_DEPTHS = {np.dtype(np.uint8): 8, np.dtype(np.uint16): 16}
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture, upright: pixels uint8 [H,W,3] or [H,W,1], alpha uint8 [H,W], metadata."""
+    """A picture, upright: pixels uint8 or uint16 [H,W,3] or [H,W,1], alpha alike [H,W], metadata.
 
-    pixels: NDArray[np.uint8]
-    alpha: NDArray[np.uint8] | None = None
+    Samples are 0 to 255, or 0 to 65535.
+    """
+
+    pixels: NDArray[Any]
+    alpha: NDArray[Any] | None = None
     icc: bytes | None = None
     exif: bytes | None = None  # from its TIFF header on
     xmp: bytes | None = None
 
+    @property
+    def depth(self) -> int:
+        """Bits of a sample: 8 or 16."""
+        return _DEPTHS[self.pixels.dtype]
 
-def from_array(array: NDArray[np.uint8]) -> Picture:
-    """A Picture of uint8 [H,W] or [H,W,C]: 1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha.
+
+def from_array(array: NDArray[Any]) -> Picture:
+    """A Picture of uint8 or uint16 [H,W] or [H,W,C]: 1 grey, 2 grey and alpha, 3 RGB, 4 with alpha.
 
     Raises:
         UsageError: another type or shape, or no pixels.
     """
-    if array.dtype != np.uint8:
-        raise UsageError(f"an array of {array.dtype} is not a picture here: give uint8")
+    if array.dtype not in _DEPTHS:
+        raise UsageError(f"an array of {array.dtype} is not a picture: give uint8 or uint16")
     planes = array[:, :, None] if array.ndim == 2 else array
     if planes.ndim != 3 or planes.shape[2] not in (1, 2, 3, 4) or planes.size == 0:
         raise UsageError(f"shape {array.shape} is not a picture: give [H,W] or [H,W,C], C 1 to 4")
@@ -52,75 +56,102 @@ def from_array(array: NDArray[np.uint8]) -> Picture:
     return Picture(planes[:, :, :colours].copy(), alpha)
 
 
-def from_pil(image: Image.Image) -> Picture:
-    """A Picture of a PIL image (its current frame): turned upright, at most 8 bits, grey or RGB.
+def from_pil(
+    image: Image.Image, samples: NDArray[Any] | None = None, orientation: int | None = None
+) -> Picture:
+    """A Picture of a PIL image (its current frame), turned upright: grey or RGB.
 
-    16-bit grey is scaled to 8 bits; more is not kept yet. Palettes become RGB; CMYK and LAB
-    become sRGB, through their colour profile where they have one.
+    16-bit grey stays so. Palettes become RGB; CMYK and LAB become sRGB, through their colour
+    profile where they have one; CMYK without is (255-C)(255-K)/255 and so on. `samples` [H,W,C]
+    stand for the image's own pixels where Pillow has no mode for them, `orientation` for what the
+    file said before Pillow turned it, as it does with TIFFs.
 
     Raises:
         IcmhError: the pixels cannot be read, or are 32-bit numbers of unknown range.
         UsageError: the image has no pixels.
     """
     try:
+        stated = orientation_of(image) if orientation is None else orientation
         image.load()
-        orientation = _orientation(image)
         icc = image.info.get("icc_profile") or None
-        colours, keeps_profile = _to_grey_or_rgb(image, icc)
+        if samples is None:
+            samples = _to_grey_or_rgb(image, icc)
     except IcmhError:
         raise
     except Exception as error:  # Pillow's readers raise nearly everything on broken data
         raise IcmhError(f"the picture cannot be read: {_line(error)}") from error
-    turn = _TURNS.get(orientation)
-    picture = from_array(np.asarray(colours if turn is None else colours.transpose(turn)))
+    rows, columns, swapped = _TURNS.get(orientation_of(image), (1, 1, False))
+    samples = samples[::rows, ::columns]
     exif, xmp = _exif(image), _xmp(image)
-    return Picture(
-        picture.pixels,
-        picture.alpha,
-        icc=icc if keeps_profile and isinstance(icc, bytes) else None,
-        exif=exif and exif_.upright(exif, turned=turn is not None),
-        xmp=xmp and exif_.upright_xmp(xmp),
+    return replace(
+        from_array(samples.swapaxes(0, 1) if swapped else samples),
+        icc=icc if isinstance(icc, bytes) and image.mode not in ("CMYK", "LAB") else None,
+        exif=exif and exif_.upright(exif, stated),
+        xmp=xmp and exif_.upright_xmp(xmp, stated),
     )
 
 
 def to_pil(picture: Picture) -> Image.Image:
-    """The PIL image of a Picture: L, LA, RGB or RGBA, with its metadata in `info`."""
-    planes = picture.pixels
-    if picture.alpha is not None:
-        planes = np.concatenate([planes, picture.alpha[:, :, None]], axis=2)
+    """The PIL image of a Picture: L, LA, RGB, RGBA or I;16, with its metadata in `info`.
+
+    Pillow has no other 16-bit mode: RGB and what has alpha are rounded to 8 bits.
+    """
+    if picture.pixels.shape[2] == 3 or picture.alpha is not None:
+        picture = to_eight_bits(picture)
+    planes = planes_of(picture)
     image = Image.fromarray(planes[:, :, 0] if planes.shape[2] == 1 else planes)
     metadata = {"icc_profile": picture.icc, "exif": picture.exif, "xmp": picture.xmp}
     image.info.update({key: value for key, value in metadata.items() if value})
     return image
 
 
-def scale_to_eight_bits(
-    values: NDArray[np.uint16], transparent: object = None
-) -> NDArray[np.uint8]:
-    """16-bit samples [H,W,C] as 8 bits, rounded; `transparent` is a colour that becomes alpha 0."""
+def planes_of(picture: Picture) -> NDArray[Any]:
+    """Pixels and alpha together, [H,W,C]."""
+    if picture.alpha is None:
+        return picture.pixels
+    return np.concatenate([picture.pixels, picture.alpha[:, :, None]], axis=2)
+
+
+def to_eight_bits(picture: Picture) -> Picture:
+    """The picture with samples of 8 bits: of 16 bits the nearest of v * 255 / 65535."""
+    if picture.depth == 8:
+        return picture
+    alpha = picture.alpha
+    return replace(
+        picture,
+        pixels=_rounded(picture.pixels),
+        alpha=None if alpha is None else _rounded(alpha),
+    )
+
+
+def with_transparent(samples: NDArray[Any], colour: object) -> NDArray[Any]:
+    """Samples [H,W,C] with alpha that is 0 where they have this colour (None: no such colour)."""
+    if colour is None:
+        return samples
+    opaque = (samples != np.asarray(colour)).any(axis=2, keepdims=True)
+    alpha = opaque * np.iinfo(samples.dtype).max
+    return np.concatenate([samples, alpha.astype(samples.dtype)], axis=2)
+
+
+def _rounded(values: NDArray[Any]) -> NDArray[Any]:
     # (v * 255 + 32767) // 65535 in 32 bits, without a division
-    levels = ((values.astype(np.uint32) * 255 + 32895) >> 16).astype(np.uint8)
-    if transparent is None:
-        return levels
-    alpha = np.where((values == np.asarray(transparent)).all(axis=2, keepdims=True), 0, 255)
-    return np.concatenate([levels, alpha.astype(np.uint8)], axis=2)
+    return ((values.astype(np.uint32) * 255 + 32895) >> 16).astype(np.uint8)
 
 
-def _to_grey_or_rgb(image: Image.Image, icc: bytes | None) -> tuple[Image.Image, bool]:
-    """The image in one of L, LA, RGB, RGBA, and whether its profile still describes it."""
+def _to_grey_or_rgb(image: Image.Image, icc: bytes | None) -> NDArray[Any]:
+    """Samples [H,W] or [H,W,C] in one of grey, grey and alpha, RGB, RGBA."""
     mode = image.mode
     if mode in _SIXTEEN_BIT_GREY:
-        planes = np.asarray(image).astype(np.uint16)[:, :, None]
-        levels = scale_to_eight_bits(planes, image.info.get("transparency"))
-        return Image.fromarray(levels[:, :, 0] if levels.shape[2] == 1 else levels), True
+        values = np.asarray(image).astype(np.uint16)[:, :, None]
+        return with_transparent(values, image.info.get("transparency"))
     if mode in ("I", "F"):
         raise IcmhError("32-bit samples have no known range; convert them to 8 or 16 bits first")
     if mode in ("CMYK", "LAB"):
-        return _to_srgb(image, icc), False
+        return np.asarray(_to_srgb(image, icc))
     transparent = image.has_transparency_data
     if mode in ("1", "L", "LA", "La"):
-        return image.convert("LA" if transparent else "L"), True
-    return image.convert("RGBA" if transparent else "RGB"), True
+        return np.asarray(image.convert("LA" if transparent else "L"))
+    return np.asarray(image.convert("RGBA" if transparent else "RGB"))
 
 
 def _to_srgb(image: Image.Image, icc: bytes | None) -> Image.Image:
@@ -141,7 +172,8 @@ def _to_srgb(image: Image.Image, icc: bytes | None) -> Image.Image:
     return converted
 
 
-def _orientation(image: Image.Image) -> int:
+def orientation_of(image: Image.Image) -> int:
+    """What the image's Exif says of how it lies: 1 (upright) to 8, 1 where it says nothing."""
     try:
         return int(image.getexif().get(exif_.ORIENTATION, 1))
     except Exception:  # broken Exif must not cost the picture
@@ -154,9 +186,11 @@ def _exif(image: Image.Image) -> bytes | None:
             return exif_.normalise(image.info["exif"])
         tags = image.getexif()
         if hasattr(image, "tag_v2"):
-            tags = exif_.descriptive(tags)
+            kept = Image.Exif()
+            kept.update(exif_.descriptive(tags))
+            tags = kept
         return exif_.normalise(tags.tobytes()) if tags else None
-    except Exception:  # see _orientation
+    except Exception:  # see orientation_of
         return None
 
 

@@ -8,28 +8,35 @@ import re
 import sys
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from icmhcodec.errors import IcmhError, UsageError
-from icmhcodec.imageio.picture import Picture, from_pil, scale_to_eight_bits
+from icmhcodec.imageio.atomic import read_whole
+from icmhcodec.imageio.picture import Picture, from_pil, orientation_of, with_transparent
 
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "AVIF")
 STDIN = "-"
-_SIXTEEN_BIT_COLOUR = re.compile(r"(RGB|RGBA|RGBX);16([BLN])")
+_SIXTEEN_BIT_COLOUR = re.compile(r"(RGB|RGBA|RGBa|RGBX);16([BLN])")
+_PHOTOMETRIC, _WHITE_IS_ZERO = 262, 0  # tags of TIFF, and values of theirs
+_PLANES, _SEPARATE = 284, 2
+_BITS = 258
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
 def read(source: str | os.PathLike[str] | bytes | Image.Image) -> Picture:
     """Read a picture of a path, "-" for stdin, the bytes of a file, or a PIL image.
 
-    The result stands upright and its metadata say so; 16-bit samples are rounded to 8 bits (more
-    is not kept yet). Of a JPEG with several pictures (MPO) it is the first.
+    The result stands upright and its metadata say so. 16-bit grey and RGB stay so, other 16-bit
+    samples (CMYK) are cut to 8 bits. Of a JPEG with several pictures (MPO) it is the first.
 
     Raises:
         UsageError: there is no such file, it is a folder, or may not be read.
-        IcmhError: it is empty, no picture, broken, too large, animated or has several pages.
+        IcmhError: it is empty, no picture, broken, too large, animated or has several pages, its
+            samples are floats, or it changed meanwhile.
     """
     if isinstance(source, Image.Image):
         return from_pil(source)
@@ -40,7 +47,7 @@ def read(source: str | os.PathLike[str] | bytes | Image.Image) -> Picture:
         # Pillow warns of doubtful metadata and of large pictures; what it then refuses it raises.
         warnings.simplefilter("ignore")
         try:
-            return from_pil(_open(data))
+            return _open(data)
         except IcmhError as error:
             raise type(error)(f"{name}: {error}") from error
 
@@ -52,7 +59,7 @@ def _load(source: str | os.PathLike[str] | bytes) -> tuple[bytes, str]:
         return sys.stdin.buffer.read(), "stdin"
     path = Path(source)
     try:
-        return path.read_bytes(), str(path)
+        return read_whole(path), str(path)
     except FileNotFoundError:
         raise UsageError(f"{path}: no such file") from None
     except IsADirectoryError:
@@ -62,51 +69,69 @@ def _load(source: str | os.PathLike[str] | bytes) -> tuple[bytes, str]:
         raise UsageError(f"{path}: cannot be read: {reason}") from error
 
 
-def _open(data: bytes) -> Image.Image:
-    """The only picture in `data`, loaded, with 16-bit colours rounded to 8 bits."""
+def _open(data: bytes) -> Picture:
+    """The only picture in `data`."""
     try:
         image = Image.open(io.BytesIO(data), formats=FORMATS)
         frames = getattr(image, "n_frames", 1)
         if frames > 1 and image.format != "MPO":
             kind = "pages" if image.format == "TIFF" else "frames"
             raise IcmhError(f"it has {frames} {kind}; extract the one to be coded first")
-        levels = _sixteen_bit_colours(data, image)
-        if levels is not None:
-            return _with_pixels(image, levels)
-        grey = _rawmodes(image) == {"LA;16B"}
+        # Pillow turns TIFFs as it loads them; elsewhere Exif may stand after the pixels.
+        orientation = orientation_of(image) if image.format == "TIFF" else None
+        samples = _sixteen_bits(data, image)
         image.load()
-        return _with_pixels(image, np.asarray(image)[:, :, 2:]) if grey else image
+        return from_pil(image, samples, orientation)
     except IcmhError:
         raise
     except Image.DecompressionBombError:
         limit = 2 * (Image.MAX_IMAGE_PIXELS or 0)
         raise IcmhError(f"it has more than {limit:,} pixels; scale it down first") from None
     except UnidentifiedImageError:
-        raise IcmhError("it is not a PNG, JPEG, WebP, TIFF or AVIF picture") from None
+        raise IcmhError(_unknown(data)) from None
     except Exception as error:  # Pillow's readers raise nearly everything on broken data
         reason = " ".join(str(error).split()) or type(error).__name__
         raise IcmhError(f"it is damaged: {reason}") from error
 
 
-def _sixteen_bit_colours(data: bytes, image: Image.Image) -> NDArray[np.uint8] | None:
-    """The levels [H,W,C] of 16-bit RGB or RGBA; None for other pictures.
+def _unknown(data: bytes) -> str:
+    if data.startswith(_TIFF):
+        return "this kind of TIFF cannot be read; convert it to grey or RGB of 8 or 16 bits first"
+    return "it is not a PNG, JPEG, WebP, TIFF or AVIF picture"
+
+
+def _sixteen_bits(data: bytes, image: Image.Image) -> NDArray[Any] | None:
+    """The samples [H,W,C] of a 16-bit picture that Pillow has no mode for; None of others.
 
     Pillow keeps the high byte alone of each sample. Read in the other byte order the high byte
-    is the low one, and both together can be rounded.
+    is the low one, and both together are the sample.
     """
+    tags = getattr(image, "tag_v2", {})
+    if tags.get(_PLANES) == _SEPARATE and max(tags.get(_BITS, (8,))) > 8:
+        raise IcmhError(_unknown(data))
     rawmodes = _rawmodes(image)
-    match = _SIXTEEN_BIT_COLOUR.fullmatch(rawmodes.pop()) if len(rawmodes) == 1 else None
+    rawmode = rawmodes.pop() if len(rawmodes) == 1 else ""
+    if rawmode == "LA;16B":  # four bytes a pixel
+        return _loaded(data, "RGBA").view(">u2").astype(np.uint16)
+    if rawmode == "I;12":
+        values = np.asarray(image)[:, :, None]
+        return values << 4 | values >> 8
+    if rawmode.startswith("I;16") and tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:
+        return ~np.asarray(image).astype(np.uint16)[:, :, None]
+    match = _SIXTEEN_BIT_COLOUR.fullmatch(rawmode)
     if match is None:
         return None
-    order = match[2]
+    colours, order = match[1], match[2]
     if order == "N":
         order = "L" if sys.byteorder == "little" else "B"
-    other = Image.open(io.BytesIO(data), formats=FORMATS)
-    _set_rawmode(other, f"{match[1]};16{'B' if order == 'L' else 'L'}")
-    # Orientation is applied to both alike where Pillow does it on loading.
-    high, low = np.asarray(image).astype(np.uint16), np.asarray(other)
-    transparent = image.info.get("transparency") if match[1] == "RGB" else None
-    return scale_to_eight_bits(high << 8 | low, transparent)
+    stored = colours.upper()  # premultiplied ones are divided once they are whole
+    high = _loaded(data, f"{stored};16{order}")
+    low = _loaded(data, f"{stored};16{'B' if order == 'L' else 'L'}")
+    samples = high.astype(np.uint16) << 8 | low
+    if colours == "RGBa":
+        return _divided(samples)
+    transparent = image.info.get("transparency")
+    return with_transparent(samples, transparent if colours == "RGB" else None)
 
 
 def _rawmodes(image: Image.Image) -> set[str]:
@@ -115,16 +140,20 @@ def _rawmodes(image: Image.Image) -> set[str]:
     return {value if isinstance(value, str) else str(value[0]) for value in arguments if value}
 
 
-def _set_rawmode(image: Image.Image, rawmode: str) -> None:
+def _loaded(data: bytes, rawmode: str) -> NDArray[Any]:
+    """The picture [H,W,C] as Pillow reads it if told that its samples lie like this."""
+    image = Image.open(io.BytesIO(data), formats=FORMATS)
     assert hasattr(image, "tile")
     image.tile = [
-        tile._replace(args=rawmode if isinstance(tile.args, str) else (rawmode, *tile.args[1:]))
+        tile._replace(args=(rawmode, *tile.args[1:]) if isinstance(tile.args, tuple) else rawmode)
         for tile in image.tile
     ]
+    return np.asarray(image)
 
 
-def _with_pixels(image: Image.Image, levels: NDArray[np.uint8]) -> Image.Image:
-    """An image of these pixels that has the metadata of `image`."""
-    replaced = Image.fromarray(levels)
-    replaced.info = {k: v for k, v in image.info.items() if k != "transparency"}
-    return replaced
+def _divided(samples: NDArray[Any]) -> NDArray[Any]:
+    """Colours [H,W,4] that were multiplied by their alpha, divided by it again and rounded."""
+    colours, alpha = samples[:, :, :3].astype(np.uint64), samples[:, :, 3:].astype(np.uint64)
+    whole = (colours * 65535 + alpha // 2) // np.maximum(alpha, 1)
+    divided: NDArray[Any] = np.concatenate([np.minimum(whole, 65535), alpha], axis=2)
+    return divided.astype(np.uint16)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -12,8 +13,9 @@ from PIL import PngImagePlugin
 
 from icmhcodec.errors import IcmhError, UsageError
 from icmhcodec.imageio import exif as exif_
+from icmhcodec.imageio import png, tiff
 from icmhcodec.imageio.atomic import atomic_write
-from icmhcodec.imageio.picture import Picture, to_pil
+from icmhcodec.imageio.picture import Picture, to_eight_bits, to_pil
 
 FORMATS = {"png": "PNG", "jpg": "JPEG", "jpeg": "JPEG", "webp": "WEBP", "tif": "TIFF",
            "tiff": "TIFF"}  # fmt: skip
@@ -32,7 +34,8 @@ def write(
     """Write a picture with its metadata to a path (whole or not at all), "-" or a stream.
 
     `format` is png, jpeg, webp (lossless) or tiff; without it a path's extension decides, and
-    elsewhere it is png. `quality` is JPEG's, 1 to 100; its colours are not subsampled.
+    elsewhere it is png. `quality` is JPEG's, 1 to 100; its colours are not subsampled. For JPEG and
+    WebP 16-bit pictures are rounded to 8 bits.
 
     Raises:
         UsageError: no such format, alpha for JPEG, or the file exists and `force` is not set.
@@ -67,25 +70,30 @@ def encode(picture: Picture, format: str, *, quality: int = JPEG_QUALITY) -> byt
         raise UsageError(f"'{format}' cannot be written; choose png, jpeg, webp or tiff")
     if known == "JPEG" and picture.alpha is not None:
         raise UsageError("JPEG has no alpha channel; choose png, webp or tiff")
-    image = to_pil(picture)
-    image.info.clear()
-    buffer = io.BytesIO()
+    picture = replace(picture, exif=exif_.normalise(picture.exif))
     try:
-        image.save(buffer, known, **_options(picture, known, quality))
+        if known == "TIFF":
+            return tiff.encode(picture)
+        if known == "PNG" and picture.depth == 16:
+            return png.encode(picture)
+        return _by_pillow(to_eight_bits(picture), known, quality)
     except Exception as error:  # Pillow's writers raise nearly everything on doubtful metadata
         reason = " ".join(str(error).split())
         raise IcmhError(f"{known} cannot hold it: {reason}; choose another format") from error
+
+
+def _by_pillow(picture: Picture, format: str, quality: int) -> bytes:
+    image = to_pil(picture)
+    image.info.clear()
+    buffer = io.BytesIO()
+    image.save(buffer, format, **_options(picture, format, quality))
     return buffer.getvalue()
 
 
 def _options(picture: Picture, format: str, quality: int) -> dict[str, Any]:
     """Pillow's words for the metadata and for how the pixels are coded."""
-    exif, xmp = exif_.normalise(picture.exif), picture.xmp
+    exif, xmp = picture.exif, picture.xmp
     options: dict[str, Any] = {"icc_profile": picture.icc} if picture.icc else {}
-    if format == "TIFF":
-        # libtiff, which compresses, cannot write Exif's directories.
-        compression = "raw" if exif else "tiff_adobe_deflate"
-        return options | {"exif": exif_.tiff_tags(exif, xmp), "compression": compression}
     if exif:
         options["exif"] = b"Exif\0\0" + exif if format == "JPEG" else exif
     if format == "JPEG":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
 
 import numpy as np
 from torch import Tensor
@@ -17,23 +16,9 @@ def coded_elements(index: Tensor, skip: int) -> Tensor:
     return index >= skip
 
 
-def disjoint_layers(selections: Sequence[Tensor], coded: Tensor) -> list[Tensor]:
-    """Masks of the task layers and, last, of the human rest; bool [M,H,W], disjoint, union = coded.
-
-    Layer i holds what selection i wants of the coded elements and no earlier layer holds.
-    """
-    free = coded.clone()
-    layers = []
-    for selection in selections:
-        layer = selection & free
-        free &= ~layer
-        layers.append(layer)
-    return [*layers, free]
-
-
-def mask_crc(mask: Tensor) -> int:
-    """CRC-32 of a mask's bits, packed eight to a byte in element order."""
-    return zlib.crc32(np.packbits(mask.cpu().numpy().reshape(-1)).tobytes())
+def mask_crc(mask: Tensor, crc: int = 0) -> int:
+    """CRC-32 of a mask's bits, packed eight to a byte in element order, after what `crc` is of."""
+    return zlib.crc32(np.packbits(mask.cpu().numpy().reshape(-1)).tobytes(), crc)
 
 
 def take(values: Tensor, mask: Tensor) -> Tensor:

@@ -23,6 +23,8 @@ from icmhcodec.entropy.integers import (
     quantise,
     to_extra,
 )
+from icmhcodec.entropy.model import BLOCK
+from icmhcodec.entropy.regions import blocks, crop, whole
 from icmhcodec.errors import FormatError
 
 LEVELS = 4
@@ -105,6 +107,7 @@ class PredictorNet(nn.Module):
 INPUT_BITS = 8  # fractional bits between the layers
 LOGIT_BITS = INPUT_BITS + 3  # a slope times an index, which counts eighths
 _TABLES = ("quality", "level", "size")
+LARGEST = 2**30  # side of a latent
 MOST = 2**40  # of tables and slopes: times 2^8 and summed they stay far below 2^63
 
 
@@ -145,8 +148,8 @@ class MaskPredictor:
             raise FormatError(f"predictor: no tensor {error}; its file is damaged") from error
         network = IntegerNetwork(tensors, "network.", device)
         self._check(network.outputs, len(bound))
-        if network.inputs != 2 * network.outputs:
-            raise FormatError("predictor: its network has another number of channels")
+        if network.inputs != 2 * network.outputs or network.scale != 1:
+            raise FormatError("predictor: its network has another number of channels or scale")
         # The stored bound is of the tables before each was rounded, which may lie a little below.
         reach = sum(self._tables[f"enter.{name}"].cpu().abs().amax(0) for name in _TABLES)
         extra = torch.maximum(bound.cpu(), torch.as_tensor(reach))
@@ -166,13 +169,29 @@ class MaskPredictor:
                 f"predictor: it is for latents of {self._network.outputs} channels, this one "
                 f"has {len(mean)}; the file names the wrong one"
             )
+        enter, leave = (self._condition(side, condition) for side in ("enter", "leave"))
+        size = (mean.shape[1], mean.shape[2])
+        mask = torch.empty_like(mean, dtype=torch.bool)
+        for block in blocks(whole(size), BLOCK):
+            around = self._network.needed(block, size)
+            (top, _), (left, _) = around
+            inputs = self._inputs(crop(mean, around), crop(index, around))
+            logits = crop(self._network(inputs, enter), block, (top, left)).long()
+            slope = self._slope[:, None, None] * crop(index, block)
+            crop(mask, block).copy_(logits * INDEX_UNIT + slope + leave[:, None, None] > 0)
+        return mask
+
+    def _inputs(self, mean: Tensor, index: Tensor) -> Tensor:
         limit = MEAN_LIMIT << INPUT_BITS
         scaled = index.int() * (2**INPUT_BITS // INDEX_UNIT)
-        inputs = torch.cat([scaled, mean.clamp(-limit, limit)])
-        logits = self._network(inputs, self._condition("enter", condition)).long()
-        bias = self._condition("leave", condition)[:, None, None]
-        logits = logits * INDEX_UNIT + self._slope[:, None, None] * index + bias
-        return logits > 0
+        return torch.cat([scaled, mean.clamp(-limit, limit)])
+
+    @property
+    def halo(self) -> int:
+        """How many positions around an element decide whether it is selected."""
+        middle = LARGEST // 2
+        inputs = self._network.needed(((middle, middle + 1),) * 2, (LARGEST, LARGEST))
+        return middle - inputs[0][0]
 
     def _condition(self, side: str, condition: Condition) -> Tensor:
         """The vector [width] of a condition: its quality's rows interpolated, in integers."""

@@ -58,12 +58,15 @@ class Codec:
         skip: int | None = None,
         strip: bool = False,
         masks: Mapping[str, object] | None = None,
+        tile: int | None = None,
     ) -> Encoded:
         """Encode a PIL image, a uint8 array [H,W,C] or a float tensor [C,H,W] in [0,1].
 
         `tasks` are names with an optional level ("det", "det:3"); `quality` is 0 to 9; `bpp` or
         `size` (bytes) bound the whole file and `task_size` its machine part instead; `masks` give a
-        task's layer by pixels [H,W] (bool); `portable` writes predicted masks into the file.
+        task's layer by pixels [H,W] (bool); `portable` writes predicted masks into the file;
+        `tile` is the side in pixels of tiles that decode alone (a multiple of 64, 0 for none;
+        pictures of more than 16 megapixels have tiles of 1024 by default).
         Errors: UsageError, MissingWeightsError.
         """
         options = Options(
@@ -78,6 +81,7 @@ class Codec:
             skip,
             strip,
             masks,
+            tile,
         )
         return encoding.encode(self._networks, self._base, as_picture(picture), options)
 
@@ -86,16 +90,24 @@ class Codec:
         return [self.encode(picture, **options) for picture in pictures]  # type: ignore[arg-type]
 
     def decode(
-        self, data: bytes, *, task: str | None = None, human: bool = False, partial: bool = False
+        self,
+        data: bytes,
+        *,
+        task: str | None = None,
+        human: bool = False,
+        partial: bool = False,
+        crop: tuple[int, int, int, int] | None = None,
     ) -> Decoded:
         """Decode a task's picture, the human one, or the best that the file holds.
 
+        `crop` is (x, y, width, height) of a region in pixels: only it is decoded, of a tiled file
+        from the tiles around it.
         Errors: FormatError for damage and missing layers, MissingWeightsError, UsageError.
         """
         if task is not None and human:
             raise UsageError("decode one layer: a task's or the human one")
         layer = container.HUMAN if human else task
-        return decoding.decode(self._networks, data, layer, partial)
+        return decoding.decode(self._networks, data, layer, partial, crop)
 
     def decode_batch(self, files: Iterable[bytes], **options: object) -> list[Decoded]:
         """Decode several files with the same options."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial as partial_
 from typing import Any
 
 import torch
@@ -11,14 +12,16 @@ from torch import Tensor
 from icmhcodec import container
 from icmhcodec.codecs.contract import BaseCodec
 from icmhcodec.codecs.transforms import Adapters
-from icmhcodec.container import HUMAN, Chunk, Container, Header, metadata
+from icmhcodec.container import HUMAN, Chunk, Container, Header, Region, metadata
 from icmhcodec.errors import FormatError, MissingWeightsError, UsageError
 from icmhcodec.imageio import Picture, alpha
-from icmhcodec.pipeline import latent
+from icmhcodec.pipeline import blocks, latent
+from icmhcodec.pipeline.area import Area, area_of
 from icmhcodec.pipeline.encode import ALPHA
 from icmhcodec.pipeline.latent import LayerToDecode, Prior
 from icmhcodec.pipeline.networks import Networks
-from icmhcodec.pipeline.tensors import to_pixels
+
+Crop = tuple[int, int, int, int]  # x, y, width, height
 
 
 @dataclass(frozen=True)
@@ -32,21 +35,27 @@ class Decoded:
 
 @torch.no_grad()
 def decode(
-    networks: Networks, data: bytes, layer: str | None = None, partial: bool = False
+    networks: Networks,
+    data: bytes,
+    layer: str | None = None,
+    partial: bool = False,
+    crop: Crop | None = None,
 ) -> Decoded:
     """Decode a layer ("human" or a task's name), or the best that the file holds.
 
-    `partial` decodes what is intact of a cut or damaged file and leaves the rest at its means.
+    `partial` decodes what is intact of a cut or damaged file and leaves the rest at its means;
+    `crop` decodes a region of the picture, with no more of the rest than it needs.
     Errors: FormatError for damage and missing layers, MissingWeightsError, UsageError.
     """
     file = container.parse(data, partial=partial)
     warnings = list(file.damage)
+    region = _region(file.header, crop)
     chosen = _choose(file, layer, partial, warnings)
     wanted = file.header.layers[chosen]
     group = file.header.groups[wanted.group]
-    codec = networks.base_of(group.codec, networks.dtype(group.quality))
-    prior, symbols = _latent(codec, file, chosen, partial)
-    y = latent.dequantise(codec, prior, symbols, group.quality)
+    # bfloat16 has 8 bits itself.
+    dtype = networks.dtype(group.quality if file.header.depth == 8 else None)
+    codec = networks.base_of(group.codec, dtype)
     stages: Adapters = ()
     if wanted.adapter is not None:
         try:
@@ -54,13 +63,27 @@ def decode(
         except (FormatError, MissingWeightsError) as error:
             warnings.append(f"{error}; decoded without it")
     header = file.header
-    pixels = to_pixels(
-        codec.synthesis(y, stages), header.width, header.height, 1 if header.channels <= 2 else 3
-    )
-    picture = Picture(pixels)
+    size = header.width, header.height
+    area = area_of(*size, header.tiles, crop and blocks.needed(codec, size, region, stages))
+    prior, symbols = _latent(codec, file, chosen, partial, area)
+    read = partial_(latent.values_of, codec, prior, symbols, area, group.quality)
+    channels = 1 if header.channels <= 2 else 3
+    picture = Picture(blocks.synthesis(codec, read, size, region, stages, channels, header.depth))
     if wanted.task == HUMAN:  # a task's picture has neither alpha nor metadata
-        picture = _with_extras(picture, file, warnings, partial)
+        picture = _with_extras(picture, file, warnings, partial, region)
     return Decoded(picture, wanted.task, tuple(warnings))
+
+
+def _region(header: Header, crop: Crop | None) -> Region:
+    """The rows and columns of a crop, or all; UsageError where it is not inside the picture."""
+    x, y, width, height = crop or (0, 0, header.width, header.height)
+    inside = 0 <= x < x + width <= header.width and 0 <= y < y + height <= header.height
+    if not inside:
+        raise UsageError(
+            f"crop {x},{y},{width},{height}: it does not lie in the picture of "
+            f"{header.width}x{header.height} pixels"
+        )
+    return (y, y + height), (x, x + width)
 
 
 def symbols_of(networks: Networks, data: bytes) -> dict[str, Tensor]:
@@ -121,19 +144,35 @@ def _choose(file: Container, layer: str | None, partial: bool, warnings: list[st
     """Index of the layer to decode; says so where it is not what a person expects."""
     tasks = [entry.task for entry in file.header.layers]
     if layer is not None:
-        return _named(file, tasks, layer, partial)
-    whole = [n for n in range(len(tasks)) if _whole(file, n)]
+        chosen = _named(file, tasks, layer, partial)
+    else:
+        chosen = _best(file, partial)
+        if tasks[chosen] != HUMAN:
+            warnings.append(
+                f"no complete human layer here: this is the picture for '{tasks[chosen]}'"
+            )
+    warnings += [
+        f"layer '{tasks[n]}' is not (wholly) here: what it holds is left at its mean"
+        for n in _needed(file.header, chosen)
+        if n not in file.layers
+    ]
+    return chosen
+
+
+def _best(file: Container, partial: bool) -> int:
+    """The last layer that is whole, or where `partial` allows it the last that came at all."""
+    layers = range(len(file.header.layers))
+    whole = [n for n in layers if _whole(file, n)]
     if partial and not whole:
-        whole = [n for n in range(len(tasks)) if _has_hyper(file, n)]
-    if whole and tasks[whole[-1]] == HUMAN:  # it is the last of all
-        return whole[-1]
+        placed = [n for n in layers if _has_hyper(file, n)]
+        # With the side information alone, the first one is what the fewest bits are missing of.
+        whole = [n for n in placed if n in file.layers] or placed[:1]
     if not whole:
         raise FormatError(
             "no layer of this part is complete; join the part with the layers before it"
             if not file.hyper
             else "no layer of this file is complete; decode what there is with --partial"
         )
-    warnings.append(f"no complete human layer here: this is the picture for '{tasks[whole[-1]]}'")
     return whole[-1]
 
 
@@ -160,19 +199,20 @@ def _hyper(codec: BaseCodec, file: Container, number: int) -> Tensor:
     return latent.decode_hyper(codec, group, segments, file.header.width, file.header.height)
 
 
-def _latent(codec: BaseCodec, file: Container, chosen: int, partial: bool) -> tuple[Prior, Tensor]:
-    """Prior and symbols [M,h,w] of a layer and those before it in its group."""
+def _latent(
+    codec: BaseCodec, file: Container, chosen: int, partial: bool, area: Area | None = None
+) -> tuple[Prior, Tensor]:
+    """Prior and symbols [M,h,w] of a layer and those before it in its group, perhaps of an area."""
     header = file.header
     number = header.layers[chosen].group
     z_symbols = _hyper(codec, file, number)
-    prior = latent.prior_of(codec, z_symbols, header.width, header.height)
+    area = area or area_of(header.width, header.height, header.tiles)
     needed = [
         LayerToDecode(n, header.layers[n], file.layers.get(n)) for n in _needed(header, chosen)
     ]
     if partial:
         needed = _until_mask_is_missing(needed)
-    long_side = max(header.width, header.height)
-    return prior, latent.decode_layers(codec, prior, header.groups[number], long_side, needed)
+    return latent.decode_layers(codec, z_symbols, header.groups[number], area, needed)
 
 
 def _until_mask_is_missing(layers: list[LayerToDecode]) -> list[LayerToDecode]:
@@ -183,7 +223,9 @@ def _until_mask_is_missing(layers: list[LayerToDecode]) -> list[LayerToDecode]:
     return layers
 
 
-def _with_extras(picture: Picture, file: Container, warnings: list[str], partial: bool) -> Picture:
+def _with_extras(
+    picture: Picture, file: Container, warnings: list[str], partial: bool, region: Region
+) -> Picture:
     """The picture with the file's alpha and metadata; of damaged ones `partial` warns."""
     extras: dict[str, Any] = {}
     for chunk in file.ancillary:
@@ -195,13 +237,16 @@ def _with_extras(picture: Picture, file: Container, warnings: list[str], partial
             warnings.append(str(error))
     if file.header.has_alpha and all(chunk.type != ALPHA for chunk in file.ancillary):
         warnings.append("the alpha channel is not in this part")
+    if "alpha" in extras:
+        (top, bottom), (left, right) = region
+        extras["alpha"] = extras["alpha"][top:bottom, left:right]
     return replace(picture, **extras)
 
 
 def _extra(header: Header, chunk: Chunk) -> dict[str, Any]:
     """What an ancillary chunk adds to the picture, by the name of the field."""
     if chunk.type == ALPHA:
-        return {"alpha": alpha.decode(chunk.payload, header.width, header.height)}
+        return {"alpha": alpha.decode(chunk.payload, header.width, header.height, header.depth)}
     if chunk.type in metadata.METADATA:
         return {metadata.METADATA[chunk.type]: metadata.unpack(chunk)}
     return {}

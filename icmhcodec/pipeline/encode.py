@@ -4,26 +4,41 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 from icmhcodec import container
 from icmhcodec.adapters import bundles
 from icmhcodec.codecs.contract import BaseCodec
 from icmhcodec.codecs.transforms import Adapters
-from icmhcodec.container import HUMAN, Chunk, Group, Header, Layer, LayerData, metadata
+from icmhcodec.container import (
+    DEFAULT_LIMITS,
+    HUMAN,
+    SQUARE,
+    Chunk,
+    Group,
+    Header,
+    Layer,
+    LayerData,
+    metadata,
+)
 from icmhcodec.errors import MissingWeightsError, UsageError
 from icmhcodec.imageio import Picture, alpha
 from icmhcodec.masks.predictor import LEVELS
-from icmhcodec.pipeline import latent, search
-from icmhcodec.pipeline.latent import LATENT_STRIDE, Request
+from icmhcodec.pipeline import blocks, latent, search
+from icmhcodec.pipeline.area import LATENT_STRIDE, area_of
+from icmhcodec.pipeline.latent import Request
 from icmhcodec.pipeline.networks import Networks, reference_of
-from icmhcodec.pipeline.tensors import to_input
 
 DEFAULT_LEVEL = 2
+UNTILED = 1 << 24  # pixels of the largest picture that is not tiled unless this is asked for
+TILE = 1024  # pixels of a tile's side
+SAMPLE, PATCH = 1 << 20, 128  # pixels of a sample of a large picture, and of its patches' sides
 PROFILES = ("scalable", "machine")
 QUALITY_UNIT = 256
 ALPHA = "aLPh"
@@ -44,6 +59,7 @@ class Options:
     skip: int | None = None
     strip: bool = False
     masks: Mapping[str, object] | None = None
+    tile: int | None = None  # pixels of a side, 0 = untiled
 
 
 @dataclass(frozen=True)
@@ -80,6 +96,7 @@ def encode(networks: Networks, base: str, picture: Picture, options: Options) ->
     _check(options)
     quality = _quality_units(options.quality)
     target = _target_size(options, picture)
+    _grid(picture, options)  # before any work
     searching = target is not None or options.task_size is not None
     codec = networks.base(base, networks.dtype(None if searching else quality))
     plans = _plans(networks, codec, picture, options)
@@ -89,13 +106,46 @@ def encode(networks: Networks, base: str, picture: Picture, options: Options) ->
         return _file(codec, picture, plans, chunks, options, quality, shift)
 
     if target is not None:
-        encoded, met = search.largest_within(lambda q: _sized(at(q)), target)
+        encoded, met = _search(codec, picture, options, lambda q: _sized(at(q)), target)
         encoded = replace(encoded, met=met)
     else:
         encoded = at(quality)
     if options.task_size is not None:
         encoded = _fit_tasks(encoded, options.task_size, at)
     return encoded
+
+
+def _search(
+    codec: BaseCodec,
+    picture: Picture,
+    options: Options,
+    sized: Callable[[int], tuple[int, Encoded]],
+    target: int,
+) -> tuple[Encoded, bool]:
+    """The best file within a size; of a large picture a sample says where to look for it."""
+    height, width = picture.pixels.shape[:2]
+    if height * width <= UNTILED:
+        return search.largest_within(sized, target)
+    sample = Picture(_sample(picture.pixels))
+    plan = _Plan(blocks.analysis(codec, sample.pixels), (Request(HUMAN),))
+    groups = 1 if options.profile == "scalable" else len(options.tasks) + bool(options.with_human)
+    share = sample.pixels.size / picture.pixels.size / groups
+
+    def sampled(quality: int) -> tuple[int, int]:
+        encoded = _file(codec, sample, [plan], (), replace(options, tile=0), quality, 0)
+        return len(encoded.data), quality
+
+    guess, _ = search.largest_within(sampled, max(round(target * share), 1))
+    return search.largest_near(sized, target, guess)
+
+
+def _sample(pixels: NDArray[Any]) -> NDArray[Any]:
+    """Patches from all over a large picture, side by side, as one of about SAMPLE pixels."""
+    height, width, _ = pixels.shape
+    step = PATCH * max(1, round((height * width / SAMPLE) ** 0.5))
+    rows = np.concatenate([pixels[y : y + PATCH] for y in range(0, height, step)])
+    columns = [rows[:, x : x + PATCH] for x in range(0, width, step)]
+    return np.concatenate(columns, axis=1)
 
 
 def _sized(encoded: Encoded) -> tuple[int, Encoded]:
@@ -117,6 +167,8 @@ def _check(options: Options) -> None:
     unused = set(options.masks or ()) - set(tasks)
     if unused:
         raise UsageError(f"a mask is given for '{min(unused)}', which is not among the tasks")
+    if options.tile and (options.tile < 0 or options.tile % SQUARE):
+        raise UsageError(f"tiles of {options.tile} pixels: a multiple of {SQUARE}, or 0 for none")
     if options.skip is not None and not 0 <= options.skip <= 64:
         raise UsageError(f"skip index {options.skip}: a number from 0 to 64")
 
@@ -139,22 +191,22 @@ def _target_size(options: Options, picture: Picture) -> int | None:
 
 def _plans(networks: Networks, codec: BaseCodec, picture: Picture, options: Options) -> list[_Plan]:
     """The groups: one latent for all layers, or one per task and perhaps a human one."""
-    x = to_input(picture.pixels, networks.device)
+    pixels = picture.pixels
     human = Request(HUMAN)
     if options.profile == "scalable":
         requests = [_request(codec, picture, text, options) for text in options.tasks]
         if options.with_human is not False:
             requests.append(human)
-        return [_Plan(codec.analysis(x), tuple(requests))]
+        return [_Plan(blocks.analysis(codec, pixels), tuple(requests))]
     plans = []
     for text in options.tasks:
         request = _request(codec, picture, text, options)
         stages: Adapters = ()
         if request.adapter is not None:
             stages = networks.stages(request.adapter, "encoder", codec.encoder_channels)
-        plans.append(_Plan(codec.analysis(x, stages), (request,)))
+        plans.append(_Plan(blocks.analysis(codec, pixels, stages), (request,)))
     if options.with_human:
-        plans.append(_Plan(codec.analysis(x), (human,)))
+        plans.append(_Plan(blocks.analysis(codec, pixels), (human,)))
     return plans
 
 
@@ -215,14 +267,16 @@ def _file(
 ) -> Encoded:
     """The whole file at one quality, the task levels lowered by `shift` (at least 1 remains)."""
     height, width, channels = picture.pixels.shape
+    tiles = _grid(picture, options)
+    area = area_of(width, height, tiles)
     groups: list[Group] = []
     layers: list[Layer] = []
     hyper: dict[int, tuple[bytes, ...]] = {}
     data: dict[int, LayerData] = {}
     for number, plan in enumerate(plans):
-        quantised = latent.quantise(codec, plan.y, (width, height), quality, options.skip)
+        quantised = latent.quantise(codec, plan.y, area, quality, options.skip)
         requests = [_lowered(request, shift) for request in plan.requests]
-        coded = latent.encode_layers(codec, quantised, number, max(width, height), requests)
+        coded = latent.encode_layers(codec, quantised, area, number, requests)
         crc = latent.hyper_crc(quantised.z_symbols)
         groups.append(Group(reference_of(codec), quality, quantised.skip, crc))
         hyper[number] = latent.encode_hyper(codec, quantised.z_symbols)
@@ -233,13 +287,28 @@ def _file(
         width=width,
         height=height,
         channels=channels + (picture.alpha is not None),
-        depth=8,
+        depth=picture.depth,
         groups=tuple(groups),
         layers=tuple(layers),
+        tiles=tiles,
     )
     levels = tuple(layer.level for layer in layers if layer.task != HUMAN)
     blob = container.build(header, hyper, data, chunks)
     return Encoded(blob, quality / QUALITY_UNIT, levels, True)
+
+
+def _grid(picture: Picture, options: Options) -> tuple[int, int]:
+    """Columns and rows of tiles; UsageError where these are too many."""
+    height, width = picture.pixels.shape[:2]
+    side = options.tile
+    if side is None:
+        side = TILE if width * height > UNTILED else 0
+    if not side:
+        return 1, 1
+    columns, rows = container.count_of(width, side), container.count_of(height, side)
+    if columns * rows > DEFAULT_LIMITS.tiles:
+        raise UsageError(f"{columns}x{rows} tiles, at most {DEFAULT_LIMITS.tiles}; larger tiles")
+    return columns, rows
 
 
 def _lowered(request: Request, shift: int) -> Request:

@@ -26,6 +26,7 @@ def info(data: bytes, *, partial: bool = False) -> dict[str, Any]:
         "file_id": header.file_id.hex(),
         "width": header.width,
         "height": header.height,
+        "tiles": {"columns": header.tiles[0], "rows": header.tiles[1]},
         "channels": _CHANNELS[header.channels],
         "bytes": len(data),
         "bpp": 8 * len(data) / pixels,

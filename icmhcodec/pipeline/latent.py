@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
 
 import torch
 from torch import Tensor
 
 from icmhcodec.adapters import bundles
 from icmhcodec.codecs.contract import BaseCodec
-from icmhcodec.container import Group, Layer, LayerData, MaskKind, Reference
+from icmhcodec.container import Group, Layer, LayerData, MaskKind, Reference, Region, Tile
 from icmhcodec.entropy import coder
 from icmhcodec.entropy.model import latent_symbols, latent_values
+from icmhcodec.entropy.regions import clipped, crop, grown
 from icmhcodec.errors import FormatError
 from icmhcodec.masks import coding, partition
 from icmhcodec.masks.predictor import Condition, MaskPredictor
+from icmhcodec.pipeline import blocks
+from icmhcodec.pipeline.area import Area, hyper_grid, latent_grid, padded_grid
 
-LATENT_STRIDE, HYPER_STRIDE = 16, 64
 # Skipped elements may carry this share of the quantisation's squared error before fewer are.
 SKIPPED_ERROR = 0.05
-
-
-def padded_size(width: int, height: int) -> tuple[int, int]:
-    """The size that the transforms work on: multiples of the hyper-latent's stride."""
-    return width + -width % HYPER_STRIDE, height + -height % HYPER_STRIDE
 
 
 @dataclass(frozen=True)
@@ -41,16 +38,19 @@ class Prior:
     index: Tensor
 
 
-def hyper_grid(width: int, height: int) -> tuple[int, int]:
-    """Rows and columns of the hyper-latent."""
-    return -(-height // HYPER_STRIDE), -(-width // HYPER_STRIDE)
+def prior_of(
+    codec: BaseCodec, z_symbols: Tensor, width: int, height: int, region: Region | None = None
+) -> Prior:
+    """The prior that hyper-symbols [N,h,w] give to every decoder alike, or a region of it."""
+    mean, index = codec.entropy.parameters(z_symbols, region)
+    return _touching(mean, index, width, height, region)
 
 
-def prior_of(codec: BaseCodec, z_symbols: Tensor, width: int, height: int) -> Prior:
-    """The prior that hyper-symbols [N,h,w] give to every decoder alike."""
-    mean, index = codec.entropy.parameters(z_symbols)
-    rows, columns = -(-height // LATENT_STRIDE), -(-width // LATENT_STRIDE)
-    return Prior(mean, mean[:, :rows, :columns], index[:, :rows, :columns])
+def _touching(mean: Tensor, index: Tensor, width: int, height: int, region: Region | None) -> Prior:
+    (top, _), (left, _) = region or ((0, 0), (0, 0))
+    rows, columns = latent_grid(width, height)
+    inside = ..., slice(rows - top), slice(columns - left)
+    return Prior(mean, mean[inside], index[inside])
 
 
 @dataclass(frozen=True)
@@ -69,35 +69,51 @@ class Quantised:
         return partition.coded_elements(self.prior.index, self.skip)
 
 
-def quantise(
-    codec: BaseCodec, y: Tensor, size: tuple[int, int], quality: int, skip: int | None
-) -> Quantised:
-    """Integers of a latent y [1,M,H,W] (gain not yet applied) of a picture of (width, height)."""
+def quantise(codec: BaseCodec, y: Tensor, area: Area, quality: int, skip: int | None) -> Quantised:
+    """Integers of a latent y [1,M,H,W] (gain not yet applied) of a whole picture."""
     gain, _ = codec.gains(quality)
-    y = y.float() * gain[:, None, None]
-    z_symbols = codec.entropy.hyper_symbols(codec.hyper_analysis(y)[0])
-    prior = prior_of(codec, z_symbols, *size)
-    rows, columns = prior.mean.shape[1:]
-    # The integers are wherever the entropy stage is; the coder takes them on the CPU anyway.
-    y = y[0, :, :rows, :columns].to(prior.mean.device)
-    symbols = latent_symbols(y, prior.mean)
+    z_symbols = codec.entropy.hyper_symbols(blocks.hyper_analysis(codec, y, gain))
+    prior = prior_of(codec, z_symbols, area.width, area.height)
+
+    def values(region: Region) -> Tensor:
+        # The integers are wherever the entropy stage is; the coder takes them on the CPU anyway.
+        return (crop(y[0], region).float() * gain[:, None, None]).to(prior.mean.device)
+
+    symbols = torch.empty(prior.mean.shape, dtype=torch.int32, device=prior.mean.device)
+    regions = [area.coded(region) for region in area.tiles.values()]
+    for region in regions:
+        crop(symbols, region).copy_(latent_symbols(values(region), crop(prior.mean, region)))
+    quantised = Quantised(quality, z_symbols, symbols, prior, codec.default_skip)
     if skip is None:
-        residual = y - latent_values(torch.zeros_like(symbols), prior.mean)
-        skip = _affordable_skip(residual, symbols, prior.index, codec.default_skip)
-    return Quantised(quality, z_symbols, symbols, prior, skip)
+        skip = _affordable_skip(quantised, values, regions)
+    return replace(quantised, skip=skip)
 
 
-def _affordable_skip(residual: Tensor, symbols: Tensor, index: Tensor, skip: int) -> int:
+def _affordable_skip(
+    quantised: Quantised, values: Callable[[Region], Tensor], regions: Sequence[Region]
+) -> int:
     """The weights' skip index, halved until what it drops is a small share of the error.
 
     Thin lines and text put energy where photos have none.
     """
-    rounding = (residual - symbols).square()
-    allowed = SKIPPED_ERROR * rounding.sum()
-    extra = residual.square() - rounding
-    while skip and extra[index < skip].sum() > allowed:
+    skip = quantised.skip
+    while skip and not _is_affordable(skip, quantised, values, regions):
         skip //= 2
     return skip
+
+
+def _is_affordable(
+    skip: int, quantised: Quantised, values: Callable[[Region], Tensor], regions: Sequence[Region]
+) -> bool:
+    total = extra = torch.zeros((), device=quantised.symbols.device)
+    for region in regions:
+        symbols, mean = crop(quantised.symbols, region), crop(quantised.prior.mean, region)
+        residual = values(region) - latent_values(torch.zeros_like(symbols), mean)
+        rounding = (residual - symbols).square()
+        more = residual.square() - rounding
+        total = total + rounding.sum()
+        extra = extra + more[crop(quantised.prior.index, region) < skip].sum()
+    return not bool(extra > SKIPPED_ERROR * total)
 
 
 @dataclass(frozen=True)
@@ -132,8 +148,8 @@ def _predictor(reference: Reference, device: torch.device) -> MaskPredictor:
 def encode_layers(
     codec: BaseCodec,
     latent: Quantised,
+    area: Area,
     group: int,
-    long_side: int,
     requests: Sequence[Request],
 ) -> list[Coded]:
     """Code the requested layers in nesting order; each holds what no earlier one does."""
@@ -142,10 +158,10 @@ def encode_layers(
     for request in requests:
         selection = request.selection
         if request.predictor is not None:
-            condition = Condition(latent.quality, request.level, long_side)
+            condition = Condition(latent.quality, request.level, max(area.width, area.height))
             selection = predicted(request.predictor, latent.prior, condition)
         mask = free if selection is None else free & selection.to(free.device)
-        layers.append(_encode_layer(codec, latent, group, request, mask, free, selection))
+        layers.append(_encode_layer(codec, latent, area, group, request, mask, free, selection))
         free = free & ~mask
     return layers
 
@@ -153,6 +169,7 @@ def encode_layers(
 def _encode_layer(
     codec: BaseCodec,
     latent: Quantised,
+    area: Area,
     group: int,
     request: Request,
     mask: Tensor,
@@ -160,39 +177,61 @@ def _encode_layer(
     selection: Tensor | None,
 ) -> Coded:
     derived = request.predictor is not None and not request.portable
-    explicit = b""
-    if not mask.any() and selection is not None:
-        kind = MaskKind.EMPTY
-    elif selection is None:
+    if selection is None:
         kind = MaskKind.FULL
-    elif derived:
-        kind = MaskKind.DERIVED
+    elif not mask.any():
+        kind = MaskKind.EMPTY
     else:
-        kind = MaskKind.EXPLICIT
-        positional = selection.ndim == 2
-        explicit = (
-            coding.encode_positions(selection)
-            if positional
-            else coding.encode_elements(mask, free, latent.prior.index)
-        )
-    symbols = partition.take(latent.symbols, mask).cpu().numpy()
-    indexes = partition.take(latent.prior.index, mask).cpu().numpy()
+        kind = MaskKind.DERIVED if derived else MaskKind.EXPLICIT
+    tiles = []
+    symbols_crc = mask_crc = 0
+    for region in (area.coded(region) for region in area.tiles.values()):
+        here = partial(crop, wanted=region)
+        explicit = b""
+        if kind is MaskKind.EXPLICIT:
+            assert selection is not None
+            explicit = _explicit(here(selection), here(mask), here(free), here(latent.prior.index))
+        symbols = partition.take(here(latent.symbols), here(mask)).cpu().numpy()
+        indexes = partition.take(here(latent.prior.index), here(mask)).cpu().numpy()
+        symbols_crc = coder.symbols_crc(symbols, symbols_crc)
+        mask_crc = partition.mask_crc(here(mask), mask_crc)
+        segments = coder.encode_segments(symbols, indexes, codec.entropy.y_tables)
+        tiles.append(_tile(symbols, here(mask), explicit, segments))
     layer = Layer(
         group=group,
         task=request.task,
         level=request.level,
         mask=kind,
-        mask_crc=partition.mask_crc(mask) if kind in _CHECKED else 0,
-        symbols=len(symbols),
-        symbols_crc=coder.symbols_crc(symbols),
+        mask_crc=mask_crc if kind in _CHECKED else 0,
+        symbols=sum(tile.symbols for tile in tiles),
+        symbols_crc=symbols_crc,
         predictor=request.predictor if kind is MaskKind.DERIVED else None,
         adapter=request.adapter,
     )
-    segments = coder.encode_segments(symbols, indexes, codec.entropy.y_tables)
-    return layer, LayerData(explicit, segments)
+    if len(tiles) == 1:
+        return layer, LayerData(tiles[0].mask, tiles[0].segments)
+    return layer, LayerData(tiles=tuple(tiles) if layer.symbols else ())
 
 
 _CHECKED = (MaskKind.DERIVED, MaskKind.EXPLICIT)
+
+
+def _explicit(selection: Tensor, mask: Tensor, free: Tensor, index: Tensor) -> bytes:
+    if selection.ndim == 2:
+        return coding.encode_positions(selection)
+    return coding.encode_elements(mask, free, index)
+
+
+def _tile(
+    symbols: coder.Integers, mask: Tensor, explicit: bytes, segments: tuple[bytes, ...]
+) -> Tile:
+    if not len(symbols):
+        return Tile(0, 0, b"", ())
+    return Tile(len(symbols), _tile_crc(symbols, mask), explicit, segments)
+
+
+def _tile_crc(symbols: coder.Integers, mask: Tensor) -> int:
+    return coder.symbols_crc(symbols, partition.mask_crc(mask))
 
 
 def encode_hyper(codec: BaseCodec, z_symbols: Tensor) -> tuple[bytes, ...]:
@@ -227,69 +266,164 @@ class LayerToDecode:
     layer: Layer
     data: LayerData | None
 
+    @property
+    def name(self) -> str:
+        """What it is, for people."""
+        return f"layer {self.number} ({self.layer.task})"
+
+    def tile(self, number: int, area: Area) -> Tile | None:
+        """A tile's bytes, None where they are missing."""
+        if self.data is None:
+            return None
+        if self.data.tiles:
+            return self.data.tiles[number]
+        if area.tiled:
+            return Tile(0, 0, b"", ())
+        return Tile(self.layer.symbols, 0, self.data.mask, self.data.segments)
+
 
 def decode_layers(
     codec: BaseCodec,
-    prior: Prior,
+    z_symbols: Tensor,
     group: Group,
-    long_side: int,
+    area: Area,
+    layers: Sequence[LayerToDecode],
+) -> tuple[Prior, Tensor]:
+    """Prior and symbols [M,h,w] of an area from the given layers of a group, in nesting order.
+
+    Symbols are zero where none of the layers says more. FormatError where a layer is damaged.
+    """
+    prior, derived = _area_prior(codec, z_symbols, group, area, layers)
+    return prior, decode_symbols(codec, prior, derived, group, area, layers)
+
+
+def decode_symbols(
+    codec: BaseCodec,
+    prior: Prior,
+    derived: Mapping[int, Tensor],
+    group: Group,
+    area: Area,
     layers: Sequence[LayerToDecode],
 ) -> Tensor:
-    """Symbols [M,h,w] of the given layers, in nesting order; zero where none of them says more."""
+    """Symbols [M,h,w] of an area; `derived` are the masks that predictors give, by layer."""
     symbols = torch.zeros(prior.mean.shape, dtype=torch.int32, device=prior.mean.device)
     free = partition.coded_elements(prior.index, group.skip)
     for item in layers:
-        mask = _layer_mask(item, prior, group, long_side, free)
+        mask = _layer_mask(item, prior, area, free, derived.get(item.number))
         if item.data is not None:
-            _decode_layer(codec, prior, item, item.data, mask, symbols)
+            _decode_layer(codec, prior, area, item, mask, symbols)
         free = free & ~mask
     return symbols
 
 
-def _decode_layer(
+def _area_prior(
     codec: BaseCodec,
-    prior: Prior,
-    item: LayerToDecode,
-    data: LayerData,
-    mask: Tensor,
-    symbols: Tensor,
+    z_symbols: Tensor,
+    group: Group,
+    area: Area,
+    layers: Sequence[LayerToDecode],
+) -> tuple[Prior, dict[int, Tensor]]:
+    """The prior of an area, and the masks that predictors derive there.
+
+    These look at what lies around the area, too.
+    """
+    predictors = {
+        item.number: item.layer.predictor
+        for item in layers
+        if item.layer.mask is MaskKind.DERIVED and item.layer.predictor is not None
+    }
+    device = codec.entropy.device
+    halo = max((_predictor(p, device).halo for p in predictors.values()), default=0)
+    around = clipped(grown(area.region, halo), padded_grid(area.width, area.height))
+    prior = prior_of(codec, z_symbols, area.width, area.height, around)
+    (top, _), (left, _) = around
+    inside = area.coded(area.region)
+    masks = {}
+    for item in layers:
+        if item.number in predictors:
+            condition = Condition(group.quality, item.layer.level, max(area.width, area.height))
+            mask = predicted(predictors[item.number], prior, condition)
+            masks[item.number] = crop(mask, inside, (top, left))
+    mean, index = (
+        crop(plane, region, (top, left))
+        for plane, region in ((prior.padded_mean, area.region), (prior.index, inside))
+    )
+    return Prior(mean, crop(mean, inside, area.origin), index), masks
+
+
+def _decode_layer(
+    codec: BaseCodec, prior: Prior, area: Area, item: LayerToDecode, mask: Tensor, symbols: Tensor
 ) -> None:
-    name = f"layer {item.number} ({item.layer.task})"
-    indexes = partition.take(prior.index, mask).cpu().numpy()
-    values = coder.decode_segments(data.segments, indexes, codec.entropy.y_tables)
-    if coder.symbols_crc(values) != item.layer.symbols_crc:
-        raise FormatError(f"{name}: its symbols do not have the header's checksum; damaged")
-    partition.place(torch.from_numpy(values).to(symbols.device), mask, symbols)
+    symbols_crc = 0
+    for number, region in area.tiles.items():
+        here = partial(crop, wanted=area.coded(region), origin=area.origin)
+        tile, tile_mask = item.tile(number, area), here(mask)
+        assert tile is not None  # the layer has data
+        if int(tile_mask.sum()) != tile.symbols:
+            raise FormatError(f"{item.name}: a tile counts other symbols than its mask; damaged")
+        indexes = partition.take(here(prior.index), tile_mask).cpu().numpy()
+        values = coder.decode_segments(tile.segments, indexes, codec.entropy.y_tables)
+        symbols_crc = coder.symbols_crc(values, symbols_crc)
+        if area.tiled and tile.symbols and tile.crc != _tile_crc(values, tile_mask):
+            raise FormatError(f"{item.name}, tile {number}: it does not have its checksum; damaged")
+        partition.place(torch.from_numpy(values).to(symbols.device), tile_mask, here(symbols))
+    if area.whole and symbols_crc != item.layer.symbols_crc:
+        raise FormatError(f"{item.name}: its symbols do not have the header's checksum; damaged")
 
 
 def _layer_mask(
-    item: LayerToDecode, prior: Prior, group: Group, long_side: int, free: Tensor
+    item: LayerToDecode, prior: Prior, area: Area, free: Tensor, derived: Tensor | None
 ) -> Tensor:
+    """The elements [M,h,w] of an area that a layer holds."""
     layer = item.layer
-    name = f"layer {item.number} ({layer.task})"
     if layer.mask is MaskKind.FULL:
         mask = free
     elif layer.mask is MaskKind.EMPTY:
         mask = torch.zeros_like(free)
-    elif layer.mask is MaskKind.DERIVED:
-        assert layer.predictor is not None  # the container has checked it
-        condition = Condition(group.quality, layer.level, long_side)
-        mask = free & predicted(layer.predictor, prior, condition)
-    elif item.data is None:
-        raise FormatError(f"{name}: its mask is not in this part, and later layers need it")
+    elif derived is not None:
+        mask = free & derived
     else:
-        mask = coding.decode(item.data.mask, free, prior.index)
-    if layer.mask in _CHECKED and partition.mask_crc(mask) != layer.mask_crc:
-        raise FormatError(f"{name}: its mask does not have the header's checksum; damaged")
+        mask = _explicit_mask(item, prior, area, free)
+    if not area.whole:  # counts and checksums are of the whole
+        return mask
+    if layer.mask in _CHECKED and _mask_crc(mask, area) != layer.mask_crc:
+        raise FormatError(f"{item.name}: its mask does not have the header's checksum; damaged")
     if int(mask.sum()) != layer.symbols:
-        raise FormatError(f"{name}: the header counts other symbols than its mask; damaged")
+        raise FormatError(f"{item.name}: the header counts other symbols than its mask; damaged")
     return mask
 
 
-def dequantise(codec: BaseCodec, prior: Prior, symbols: Tensor, quality: int) -> Tensor:
-    """Latent [1,M,H',W'] for the synthesis: means, symbols on top, gain undone."""
+def _mask_crc(mask: Tensor, area: Area) -> int:
+    crc = 0
+    for region in area.tiles.values():
+        crc = partition.mask_crc(crop(mask, area.coded(region), area.origin), crc)
+    return crc
+
+
+def _explicit_mask(item: LayerToDecode, prior: Prior, area: Area, free: Tensor) -> Tensor:
+    mask = torch.zeros_like(free)
+    for number, region in area.tiles.items():
+        here = partial(crop, wanted=area.coded(region), origin=area.origin)
+        tile = item.tile(number, area)
+        if tile is None:
+            raise FormatError(
+                f"{item.name}: its mask is not in this part, and later layers need it"
+            )
+        if tile.symbols or not area.tiled:
+            here(mask).copy_(coding.decode(tile.mask, here(free), here(prior.index)))
+    return mask
+
+
+def values_of(
+    codec: BaseCodec, prior: Prior, symbols: Tensor, area: Area, quality: int, region: Region
+) -> Tensor:
+    """A region of the latent [1,M,h,w] for the synthesis: means, symbols on top, gain undone."""
     _, inverse = codec.gains(quality)
-    rows, columns = symbols.shape[1:]
-    y = latent_values(torch.zeros_like(prior.padded_mean), prior.padded_mean)
-    y[:, :rows, :columns] = latent_values(symbols, prior.mean)
+    mean = crop(prior.padded_mean, region, area.origin)
+    y = latent_values(torch.zeros_like(mean), mean)
+    coded = area.coded(region)
+    (top, _), (left, _) = region
+    crop(y, coded, (top, left)).copy_(
+        latent_values(crop(symbols, coded, area.origin), crop(prior.mean, coded, area.origin))
+    )
     return (y.to(inverse.device) * inverse[:, None, None])[None]

@@ -26,6 +26,13 @@ def _bfloat16_pays(device: torch.device) -> bool:
     return any(getattr(torch.cpu, probe, lambda: False)() for probe in probes)
 
 
+def default_precision(device: str = "cpu") -> str:
+    """What "auto" means on a device: it decides how fast pictures are coded and how they round."""
+    if not _bfloat16_pays(torch.device(device)):
+        return "float32"
+    return f"bfloat16 up to quality {HIGHEST_BFLOAT16_QUALITY / 256:g}, float32 above"
+
+
 class Networks:
     """Loads each network once; UsageError for a device or precision that there is not."""
 

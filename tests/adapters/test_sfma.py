@@ -89,3 +89,20 @@ def test_tensors_of_something_else_are_refused() -> None:
     good = export_stages({"decoder": [SFMA(6, 4)]})
     with pytest.raises(FormatError, match="adapter"):
         load_stages({k: v for k, v in good.items() if k != "window"}, "decoder", 1)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("span", [(0, 5), (3, 11), (8, 16), (15, 24), (23, 24)])
+def test_a_part_that_reaches_whole_windows_gives_the_same_features(span: tuple[int, int]) -> None:
+    adapter = SFMA(6, 4, 8)
+    _filled(adapter)
+    x = torch.randn(1, 6, 24, 21)
+    first, last = (min(max(end, 0), 24) for end in adapter.step.needed(span))
+    part = adapter(x[:, :, first:last], (first, 0))[:, :, span[0] - first : span[1] - first]
+    torch.testing.assert_close(part, adapter(x)[:, :, span[0] : span[1]])
+
+
+def test_an_unwindowed_adapter_needs_everything() -> None:
+    first, last = SFMA(6, 4, 0).step.needed((3, 4))
+    assert first < 0
+    assert last >= 1 << 24

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -23,19 +23,22 @@ from tests.container.samples import bounds, varint
 
 @dataclass(frozen=True)
 class Piece:
-    """A chunk: its type, place and payload."""
+    """A chunk: its type, place and payload; a CRC or a length that are given may be wrong ones."""
 
     type: bytes
     place: int
     payload: bytes
+    crc: bytes | None = None
+    length: int | None = None
 
 
-def pieces(data: bytes) -> list[Piece]:
-    """The chunks of a valid file of less than 128 of them."""
+def pieces(data: bytes, *, as_they_are: bool = False) -> list[Piece]:
+    """The chunks of a file of less than 128 of them; `as_they_are` with their CRCs."""
     found, offset = [], PREAMBLE_BYTES
     while offset < len(data):
         start, end = bounds(data, offset)
-        found.append(Piece(data[offset : offset + 4], data[offset + 4], data[start:end]))
+        crc = data[end : end + 4] if as_they_are else None
+        found.append(Piece(data[offset : offset + 4], data[offset + 4], data[start:end], crc))
         offset = end + 4
     return found
 
@@ -51,8 +54,50 @@ def assembled(parts: Sequence[Piece], *, identity: bool = True) -> bytes:
 
 
 def _chunk(part: Piece) -> bytes:
-    body = part.type + varint(part.place) + varint(len(part.payload)) + part.payload
-    return body + zlib.crc32(body).to_bytes(4, "little")
+    length = len(part.payload) if part.length is None else part.length
+    body = part.type + varint(part.place) + varint(length) + part.payload
+    return body + (zlib.crc32(body).to_bytes(4, "little") if part.crc is None else part.crc)
+
+
+def sealed(data: bytes) -> bytes:
+    """Any bytes with the CRCs made right of what looks like chunks, and with the right file id."""
+    changed = bytearray(data)
+    ends = list(_ends(data))
+    for offset, _, end in ends:
+        _seal(changed, offset, end)
+    if ends and data[PREAMBLE_BYTES:].startswith(b"HEAD"):
+        offset, start, end = ends[0]
+        crcs = [int.from_bytes(changed[end : end + 4], "little") for _, _, end in ends[1:]]
+        if end - start >= 8:
+            changed[start : start + 8] = file_id(bytes(changed[start:end]), crcs)
+            _seal(changed, offset, end)
+    return bytes(changed)
+
+
+def _seal(data: bytearray, offset: int, end: int) -> None:
+    data[end : end + 4] = zlib.crc32(data[offset:end]).to_bytes(4, "little")
+
+
+def _ends(data: bytes) -> Iterator[tuple[int, int, int]]:
+    """Offset, start and end of the payload of each chunk, as far as their lengths lead."""
+    offset = PREAMBLE_BYTES
+    while True:
+        at, numbers = offset + 4, [0, 0]
+        for which in range(2):
+            shift = 0
+            while True:
+                if at >= len(data) or shift > 35:
+                    return
+                numbers[which] |= (data[at] & 127) << shift
+                shift += 7
+                at += 1
+                if data[at - 1] < 128:
+                    break
+        end = at + numbers[1]
+        if end + 4 > len(data):
+            return
+        yield offset, at, end
+        offset = end + 4
 
 
 def with_header(data: bytes, header: Header) -> bytes:

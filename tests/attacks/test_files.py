@@ -6,10 +6,11 @@ import io
 import itertools
 import subprocess
 import sys
-import time
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -19,13 +20,13 @@ from PIL import Image, UnidentifiedImageError
 from icmhcodec import api, container, modelfile, pillow_plugin
 from icmhcodec.adapters import bundles
 from icmhcodec.codecs import zoo
-from icmhcodec.container import MaskKind, Reference
+from icmhcodec.container import MaskKind, Reference, structure
 from icmhcodec.errors import FormatError, IcmhError, MissingWeightsError
-from icmhcodec.imageio import Picture, alpha
+from icmhcodec.imageio import alpha
 from icmhcodec.pipeline.codec import Codec
 from icmhcodec.pipeline.info import info
+from tests.attacks import mutations, samples
 from tests.attacks.forgery import (
-    Piece,
     assembled,
     forged,
     pieces,
@@ -33,13 +34,12 @@ from tests.attacks.forgery import (
     with_header,
     with_layer,
 )
+from tests.attacks.mutations import outcome
+from tests.attacks.samples import PIXELS
 from tests.container.samples import varint
 from tests.pipeline.conftest import BASE, photo, random_bundle
 
-MUTATIONS = 1500
-SECONDS = 10  # longest that a file of a few kilobytes may take
 GIANT = {"width": 16384, "height": 10922}  # just within the limit of pixels
-PIXELS = photo(70, 90, 4)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -55,12 +55,7 @@ def _models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.setenv("ICMH_DATA", str(folder / "data"))
         patch.setenv("ICMH_CACHE", str(folder / "cache"))
         patch.setattr(zoo, "_download", no_net)
-        for number, task in enumerate(("det", "cls")):
-            for profile in ("scalable", "machine"):
-                for model in random_bundle(task, number, profile):
-                    path = folder / "model.safetensors"
-                    modelfile.write(path, model)
-                    bundles.add(path)
+        samples.install_bundles(folder)
         yield
 
 
@@ -71,30 +66,7 @@ def codec(_models: None) -> Codec:
 
 @pytest.fixture(scope="module")
 def files(codec: Codec) -> dict[str, bytes]:
-    """A file of each profile, with all kinds of masks and chunks."""
-    picture = Picture(PIXELS[:, :, :3], PIXELS[:, :, 3], b"profile" * 9, b"II*\0exif", b"<xmp/>")
-    box = np.zeros((70, 90), dtype=bool)
-    box[20:50, 30:60] = True
-    encode = codec.encode
-    return {
-        "layered": encode(picture, tasks=["cls:1", "det:3"]).data,
-        "portable": encode(picture, tasks=["cls", "det"], portable=True, masks={"cls": box}).data,
-        "simulcast": encode(picture, tasks=["cls", "det"], profile="machine", with_human=True).data,
-        "tasks": encode(PIXELS[:, :, :1], tasks=["det"], with_human=False).data,
-    }
-
-
-def outcome(call: Callable[[], object]) -> str:
-    """What a call came to: "done" or the name of its error; anything but IcmhError fails."""
-    begin = time.monotonic()
-    message = result = "done"
-    try:
-        call()
-    except IcmhError as error:
-        message, result = str(error), type(error).__name__
-    assert "\n" not in message
-    assert time.monotonic() - begin < SECONDS
-    return result
+    return samples.encoded(codec)
 
 
 def opened(data: bytes) -> None:
@@ -121,14 +93,20 @@ def entries(codec: Codec, data: bytes) -> list[Callable[[], object]]:
     ]
 
 
+@pytest.fixture(scope="module")
+def small(codec: Codec) -> dict[str, bytes]:
+    return samples.smallest(codec)
+
+
+@pytest.mark.parametrize("name", ["layered", "portable"])
 def test_every_truncation_is_refused_or_decodes_to_what_is_whole(
-    codec: Codec, files: dict[str, bytes]
+    codec: Codec, small: dict[str, bytes], name: str
 ) -> None:
-    data = files["layered"]
+    data = small[name]
     chunks = container.inspect(data)
-    ends = {chunk.offset + chunk.size: chunk for chunk in chunks}
-    whole = {task: codec.decode(data, task=task).picture for task in ("cls", "det")}
-    for length in sorted({*ends, *range(0, len(data), 3)} - {len(data)}):
+    ends = {chunk.offset + chunk.size for chunk in chunks} - {len(data)}
+    assert len(ends) == len(chunks) - 1
+    for length in range(len(data)):
         cut = data[:length]
         if length not in ends:
             with pytest.raises(FormatError):
@@ -140,13 +118,34 @@ def test_every_truncation_is_refused_or_decodes_to_what_is_whole(
             continue
         decoded = codec.decode(cut)
         assert decoded.layer == tasks[-1]
-        assert np.array_equal(decoded.picture.pixels, whole[tasks[-1]].pixels)
+        whole = codec.decode(data, task=tasks[-1]).picture.pixels
+        assert np.array_equal(decoded.picture.pixels, whole)
         assert decoded.warnings
-    header_and_hyper = chunks[1].offset + chunks[1].size
-    for length in sorted({*ends, *range(0, len(data), 47)}):
-        cut = data[:length]
-        result = outcome(lambda cut=cut: codec.decode(cut, partial=True))
-        assert result == ("done" if length >= header_and_hyper else "FormatError"), length
+
+
+@pytest.mark.parametrize("name", ["layered", "portable"])
+def test_every_truncation_is_salvaged_as_far_as_it_goes(
+    codec: Codec, small: dict[str, bytes], name: str
+) -> None:
+    data = small[name]
+    chunks = container.inspect(data)
+    hyper, ends = chunks[1], {chunk.offset + chunk.size for chunk in chunks}
+    tasks = [entry.task for entry in container.parse(data).header.layers]
+    expected = layer = None
+    for length in range(len(data)):
+        decode = partial(codec.decode, data[:length], partial=True)
+        if length < hyper.offset + hyper.size:
+            assert outcome(decode) == "FormatError"
+            continue
+        decoded = decode()
+        pixels = decoded.picture.pixels
+        if length in ends:
+            here = container.parse(data[:length]).layers
+            layer = tasks[max(here, default=0)]  # with no layer yet, the first one at its means
+            expected = pixels  # until the next chunk is whole, nothing changes
+        assert np.array_equal(pixels, expected)
+        assert decoded.layer == layer
+        assert decoded.warnings
 
 
 def test_a_part_without_its_beginning_is_refused(codec: Codec, files: dict[str, bytes]) -> None:
@@ -174,109 +173,27 @@ def test_partial_decodes_a_task_layer_from_its_hyper_latent(
     assert len(decoded.warnings) >= 2
 
 
-def _flipped(rng: np.random.Generator, data: bytes, count: int) -> bytes:
-    changed = bytearray(data)
-    for _ in range(count if changed else 0):
-        at = int(rng.integers(len(changed)))
-        kind = rng.integers(4)
-        if kind == 0:
-            changed[at] ^= 1 << int(rng.integers(8))
-        elif kind == 1:
-            changed[at] = int(rng.choice([0, 1, 127, 128, 255]))
-        elif kind == 2:
-            changed[at] = int(rng.integers(256))
-        else:
-            del changed[at : at + int(rng.integers(1, 5))]
-        if not changed:
-            break
-    return bytes(changed)
-
-
-def _shuffled(rng: np.random.Generator, parts: list[Piece]) -> list[Piece]:
-    parts = list(parts)
-    a, b = rng.integers(0, len(parts), 2)
-    kind = rng.integers(5)
-    if kind == 0:
-        parts[a], parts[b] = parts[b], parts[a]
-    elif kind == 1:
-        parts.insert(int(a), parts[b])
-    elif kind == 2:
-        del parts[a]
-    elif kind == 3:  # one stands in another's place
-        parts[a] = replace(parts[b], place=parts[a].place)
-    else:
-        parts[a] = replace(parts[a], type=bytes(rng.permutation(list(parts[a].type)).tolist()))
-    return parts
-
-
-def _lies(rng: np.random.Generator, data: bytes) -> bytes:
-    """One field of the header is another, all checksums of bytes are right."""
-    header = container.parse(data).header
-    a, b = (int(rng.integers(len(part))) for part in (header.layers, header.groups))
-    number = int(rng.choice([0, 1, 2, 127, 65535, 65536, 70000, 2**31, 2**32 - 1]))
-    small = int(rng.choice([0, 1, 3, 4, 5, 64, 65, 200, 255]))
-    other = header.layers[a - 1]
-    kind = MaskKind(int(rng.integers(4)))
-    layer: list[dict[str, object]] = [
-        {"symbols": number}, {"symbols": other.symbols}, {"symbols_crc": number},
-        {"mask_crc": number}, {"mask": kind}, {"mask": kind, "mask_crc": 0, "predictor": None},
-        {"mask": MaskKind.EMPTY, "mask_crc": 0, "predictor": None, "symbols": 0, "symbols_crc": 0},
-        {"level": small}, {"task": other.task}, {"task": "x"}, {"group": small},
-        {"predictor": other.adapter}, {"adapter": other.predictor},
-        {"predictor": Reference("det-7", bytes(8))}, {"adapter": Reference("det-7", bytes(8))},
-    ]  # fmt: skip
-    group: list[dict[str, object]] = [
-        {"quality": int(rng.integers(65536))}, {"quality": int(rng.integers(2305))},
-        {"skip": small}, {"hyper_crc": number}, {"codec": Reference(BASE, bytes(8))},
-        {"codec": Reference("mbt2018-mean-q3", bytes(8))},
-    ]  # fmt: skip
-    picture: list[dict[str, object]] = [
-        {"width": number}, {"height": number}, {"width": 64 * small + 1}, {"height": small + 1},
-        {"channels": small}, {"depth": small}, {"tiles": (1, small)}, {"ancillary": small},
-        {"groups": header.groups * 2}, {"layers": header.layers * 2},
-        {"layers": header.layers[::-1]}, {"layers": header.layers[1:]},
-    ]  # fmt: skip
-    which = rng.integers(3)
-    if which == 0:
-        return with_layer(data, a, **layer[int(rng.integers(len(layer)))])
-    if which == 1:
-        return with_group(data, b, **group[int(rng.integers(len(group)))])
-    return with_header(data, replace(header, **picture[int(rng.integers(len(picture)))]))
-
-
-def _lying(rng: np.random.Generator, data: bytes) -> bytes:
-    while True:
+@pytest.mark.parametrize(
+    ("judge", "count"), [(mutations.to_symbols, 400), (mutations.to_pixels, 40)]
+)
+def test_mutations_end_in_a_typed_error_or_in_what_is_intact(
+    codec: Codec, files: dict[str, bytes], judge: Callable[..., str], count: int
+) -> None:
+    found = set()
+    for number, name, data, seal in mutations.cases(files, 7, 0, count):
         try:
-            return _lies(rng, data)
-        except (KeyError, IcmhError):  # what cannot even be written
-            continue
+            found.add(judge(codec, files[name], data, seal))
+        except BaseException as error:
+            raise AssertionError(f"mutation {number} of {name}, {seal.name}: {error!r}") from error
+    assert found >= {"done", "FormatError"}
 
 
-def _mutated(rng: np.random.Generator, data: bytes) -> bytes:
-    kind = rng.integers(10)
-    if kind < 2:
-        return _flipped(rng, data, int(rng.integers(1, 6)))
-    if kind < 4:
-        return assembled(_shuffled(rng, pieces(data)), identity=bool(rng.integers(2)))
-    if kind < 7:
-        parts = pieces(data)
-        at = int(rng.integers(len(parts)))
-        changed = _flipped(rng, parts[at].payload, int(rng.integers(1, 4)))
-        parts[at] = replace(parts[at], payload=changed)
-        return assembled(parts)
-    return _lying(rng, data)
-
-
-def test_mutations_end_in_a_typed_error_or_a_picture(codec: Codec, files: dict[str, bytes]) -> None:
-    rng = np.random.default_rng(7)
-    found: set[str] = set()
-    sources = list(files.values())
-    for number in range(MUTATIONS):
-        data = _mutated(rng, sources[number % len(sources)])
-        calls = entries(codec, data)
+def test_mutations_by_all_ways_into_a_file(codec: Codec, files: dict[str, bytes]) -> None:
+    for number, _, data, seal in mutations.cases(files, 8, 0, 200):
         # All ways into the same file would take too long: each takes its turn.
-        found.add(outcome(calls[number % len(calls)]))
-    assert found >= {"done", "FormatError", "MissingWeightsError"}
+        calls = entries(codec, data)
+        with mutations.checks(seal):
+            outcome(calls[number % len(calls)])
 
 
 def test_forged_files_with_every_checksum_right_decode_or_are_refused(
@@ -395,6 +312,50 @@ def _human_twice(data: bytes) -> bytes:
                       predictor=None, adapter=None)  # fmt: skip
 
 
+def _unchecked(change: Callable[[], bytes]) -> bytes:
+    """What comes of it where the writer takes any name for a valid one."""
+    with mock.patch.object(structure, "valid_name", return_value=True):
+        return change()
+
+
+def _edited(data: bytes, chunk: int, at: int, new: bytes) -> bytes:
+    """The file with other bytes for the one at a place of a chunk's payload."""
+    parts = pieces(data)
+    payload = parts[chunk].payload
+    parts[chunk] = replace(parts[chunk], payload=payload[:at] + new + payload[at + 1 :])
+    return assembled(parts)
+
+
+def _placed(data: bytes, *places: int) -> bytes:
+    """The file whose chunks after the header say that they stand at these places."""
+    first, *others = pieces(data)
+    renumbered = [replace(part, place=place) for part, place in zip(others, places, strict=False)]
+    return assembled([first, *renumbered, *others[len(places) :]])
+
+
+def _swapped_groups(data: bytes) -> bytes:
+    """The first layer is of the second group, the second of the first."""
+    header = container.parse(data).header
+    a, b, *others = header.layers
+    return with_header(
+        data, replace(header, layers=(replace(a, group=1), replace(b, group=0), *others))
+    )
+
+
+def _endless_bypass(data: bytes) -> bytes:
+    """The last layer is one escape of as many digits as its segment can have."""
+    file = container.parse(data)
+    last = len(file.layers) - 1
+    words = 3 * file.header.layers[last].symbols // 2
+    stream = (2**63 - 1).to_bytes(8, "little") + b"\xff" * (4 * words)
+    layers = {**file.layers, last: replace(file.layers[last], segments=(stream,))}
+    return container.build(file.header, file.hyper, layers, file.ancillary)
+
+
+MOST = varint(2**32 - 1)
+# Where a file of a picture below 128x128 with one group has its counts in the header.
+GROUPS, LAYERS = 15, 32
+
 GALLERY: dict[str, tuple[str, Callable[[bytes], bytes], str]] = {
     "bomb in the profile": ("layered", lambda d: _with_chunk(d, "iCCp", _bomb(80)), "iCCp"),
     "bomb in Exif": ("layered", lambda d: _with_chunk(d, "eXIf", _bomb(80)), "eXIf"),
@@ -428,6 +389,64 @@ GALLERY: dict[str, tuple[str, Callable[[bytes], bytes], str]] = {
         "layered",
         lambda d: with_layer(d, 2, symbols=2**32 - 1),
         "more symbols",
+    ),
+    "2^32 - 1 groups": ("layered", lambda d: _edited(d, 0, GROUPS, MOST), "header"),
+    "2^32 - 1 layers": ("layered", lambda d: _edited(d, 0, LAYERS, MOST), "header"),
+    "2^32 - 1 ancillary chunks": (
+        "layered",
+        lambda d: with_header(d, replace(container.parse(d).header, ancillary=2**32 - 1)),
+        "beyond the limit",
+    ),
+    "2^32 - 1 tiles": (
+        "layered",
+        lambda d: with_header(d, replace(container.parse(d).header, tiles=(2**16, 2**16 - 1))),
+        "tiles",
+    ),
+    "2^32 - 1 segments": ("layered", lambda d: _edited(d, 1, 1, MOST), "4294967295 segments"),
+    "a mask of 2^32 - 1 bytes": ("portable", lambda d: _edited(d, 2, 1, MOST), "mask is longer"),
+    "a chunk of 2^32 - 1 bytes": (
+        "layered",
+        lambda d: assembled([*pieces(d)[:2], replace(pieces(d)[2], length=2**32 - 1)]),
+        "truncated",
+    ),
+    "a number without end": (
+        "layered",
+        lambda d: _edited(d, 0, 8, b"\x80" * 60_000 + b"\1"),
+        r"not in 0 to 2\^32 - 1",
+    ),
+    "endless bypass": ("layered", _endless_bypass, r"outside of \+-|checksum|cannot hold"),
+    "chunks in a circle": ("layered", lambda d: _placed(d, 2, 3, 1), "where it cannot"),
+    "all chunks at one place": ("layered", lambda d: _placed(d, 1, 1, 1), "where it cannot"),
+    "a header in the middle": (
+        "layered",
+        lambda d: assembled([pieces(d)[0], replace(pieces(d)[0], place=1), *pieces(d)[1:]]),
+        "knows no HEAD",
+    ),
+    "groups in a circle": ("simulcast", _swapped_groups, "not sorted"),
+    "a group that is not there": (
+        "layered",
+        lambda d: with_layer(d, 2, group=9),
+        "without its group",
+    ),
+    "a path as codec": (
+        "layered",
+        lambda d: _unchecked(lambda: with_group(d, 0, codec=Reference("../a/b", bytes(8)))),
+        "not a valid codec name",
+    ),
+    "a path as task": (
+        "layered",
+        lambda d: _unchecked(lambda: with_layer(d, 0, task="/etc/x")),
+        "not a valid task name",
+    ),
+    "a name of 255 letters": (
+        "layered",
+        lambda d: _unchecked(lambda: with_layer(d, 0, task="a" * 255)),
+        "not a valid task name",
+    ),
+    "a codec that is a predictor's name": (
+        "layered",
+        lambda d: with_group(d, 0, codec=Reference("cls-7", bytes(8))),
+        "not known here",
     ),
     "an unknown codec": (
         "layered",

@@ -1,10 +1,14 @@
 """Transforms: equal to CompressAI's, and adapters leave no trace."""
 
+from functools import partial
+
 import pytest
 import torch
 from torch import nn
 
+from icmhcodec.adapters.sfma import SFMA
 from icmhcodec.codecs import transforms
+from icmhcodec.entropy.regions import crop
 from icmhcodec.errors import FormatError, UsageError
 from tests.codecs.compressai_models import random_model
 
@@ -72,6 +76,49 @@ def test_adapted_stage_is_the_one_between_the_layers(tensors):
         by_hand = layer(by_hand) + (0.5 if i == 3 else 0)
     adapted = transform(x, [None, Add(0.5), None])
     torch.testing.assert_close(adapted, by_hand, rtol=1e-5, atol=1e-5)
+
+
+REGIONS = [
+    ((0, 12), (0, 20)),
+    ((3, 4), (7, 9)),
+    ((5, 12), (0, 3)),
+    ((0, 1), (19, 20)),
+]
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("region", REGIONS)
+def test_a_part_is_that_of_the_whole(tensors, region):
+    x = torch.rand(1, 3, 192, 320)
+    adapters = filled_adapters()
+    for stages in ((), adapters):
+        whole = g_a(tensors)(x, stages)
+        part = g_a(tensors).part(lambda r: crop(x, r), (192, 320), region, stages)
+        torch.testing.assert_close(part, crop(whole, region), rtol=1e-5, atol=1e-5)
+    y = torch.rand(1, 12, 12, 20) * 20
+    pixels = tuple((16 * start + 5, 16 * end - 3) for start, end in region)
+    for stages in ((), adapters):
+        whole = g_s(tensors)(y, stages)
+        needed = g_s(tensors).needed((12, 20), pixels, stages)
+        only = torch.full_like(y, torch.nan)  # what is not needed is not looked at
+        crop(only, needed).copy_(crop(y, needed))
+        part = g_s(tensors).part(partial(crop, only), (12, 20), pixels, stages)
+        torch.testing.assert_close(part, crop(whole, pixels), rtol=1e-5, atol=1e-5)
+
+
+def filled_adapters():
+    """Adapters with windows of a few features, so that each stage has several."""
+    generator = torch.Generator().manual_seed(0)
+    adapters = [SFMA(8, 4, window=8) for _ in range(3)]
+    for adapter in adapters:
+        for parameter in adapter.parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.1)
+    return adapters
+
+
+def test_the_synthesis_sees_two_positions_around(tensors):
+    needed = g_s(tensors).needed((99, 99), ((160, 176), (320, 330)))
+    assert needed == ((8, 13), (18, 23))
 
 
 def test_gradients_reach_adapters_through_frozen_weights(tensors):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 from hypothesis import strategies as st
@@ -17,6 +18,7 @@ from icmhcodec.container import (
     LayerData,
     MaskKind,
     Reference,
+    Tile,
     build,
 )
 
@@ -136,7 +138,8 @@ def files(draw: Any) -> Parts:
     channels = draw(st.integers(1, 4))
     count = layers[-1].group + 1
     table = tuple(draw(st.lists(groups, min_size=count, max_size=count)))
-    wanted = Header(1000, 700, channels, 8, table, layers)
+    grid = draw(st.sampled_from([(1, 1), (1, 1), (2, 1), (4, 3)]))
+    wanted = Header(1000, 700, channels, 8, table, layers, grid)
     standard = [type_ for type_ in ("iCCp", "eXIf", "xMPp") if draw(st.booleans())]
     standard += ["aLPh"] * (channels in (2, 4))
     ancillary = [Chunk(type_, draw(payloads)) for type_ in standard]
@@ -156,10 +159,31 @@ def files(draw: Any) -> Parts:
                 draw(payloads) if layer.mask is MaskKind.EXPLICIT else b"",
                 tuple(draw(payloads) for _ in range(layer.segments)),
             )
+            if grid == (1, 1)
+            else LayerData(tiles=draw(tiles(layer, grid[0] * grid[1])))
             for number, layer in enumerate(layers)
         },
         tuple(ancillary),
     )
+
+
+@st.composite
+def tiles(draw: Any, layer: Layer, count: int) -> tuple[Tile, ...]:
+    """The tiles of a layer, none where it has no symbols."""
+    if not layer.symbols:
+        return ()
+    cuts = st.lists(st.integers(0, layer.symbols), min_size=count - 1, max_size=count - 1)
+    ends = [0, *sorted(draw(cuts)), layer.symbols]
+    return tuple(draw(tile(end - start, layer.mask)) for start, end in pairwise(ends))
+
+
+@st.composite
+def tile(draw: Any, symbols: int, mask: MaskKind) -> Tile:
+    if not symbols:
+        return Tile(0, 0, b"", ())
+    segments = tuple(draw(st.binary(min_size=1, max_size=40)) for _ in range(-(-symbols // 65_536)))
+    explicit = draw(payloads) if mask is MaskKind.EXPLICIT else b""
+    return Tile(symbols, draw(crcs), explicit, segments)
 
 
 def resealed(data: bytes, offset: int, payload: bytes) -> bytes:

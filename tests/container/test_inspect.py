@@ -19,7 +19,8 @@ def test_sizes_add_up_to_the_file(parts: Parts) -> None:
     assert [info.place for info in infos] == list(range(len(infos)))
     segments = [part for group in parts.hyper.values() for part in group]
     for layer in parts.layers.values():
-        segments += [layer.mask, *layer.segments]
+        for part in (layer, *layer.tiles):
+            segments += [part.mask, *part.segments]
     coded = sum(len(segment) for segment in segments)
     metadata = sum(info.size for info in infos if info.type[0].islower())
     assert overhead(data) == len(data) - coded - metadata

@@ -1,10 +1,11 @@
+import re
 from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from icmhcodec.container import Chunk, Container, Limits, inspect, parse
+from icmhcodec.container import VERSION, Chunk, Container, LayerData, Limits, Tile, inspect, parse
 from icmhcodec.container.chunks import file_id
 from icmhcodec.errors import FormatError, NewerVersionError
 from tests.container.samples import (
@@ -40,6 +41,42 @@ def test_round_trip(parts: Parts) -> None:
     assert not found.missing
     assert not found.damage
     assert rebuilt(found) == data
+
+
+TILED = Parts(
+    header(human_layer(5), width=128, tiles=(2, 1)),
+    {0: (b"hyper",)},
+    {0: LayerData(tiles=(Tile(4, 1, b"", (b"one",)), Tile(1, 2, b"", (b"two",))))},
+).build()
+
+
+@pytest.mark.parametrize(
+    ("at", "value", "message"),
+    [
+        (1, 5, "other symbols"),  # of the first tile
+        (2, 4, "do not end"),  # its length
+        (2, 0, "do not end"),
+    ],
+)
+def test_tile_tables_that_do_not_add_up(at: int, value: int, message: str) -> None:
+    info = inspect(TILED)[-1]
+    start, end = bounds(TILED, info.offset)
+    payload = bytearray(TILED[start:end])
+    payload[at] = value
+    broken = resealed(TILED, info.offset, bytes(payload))
+    with pytest.raises(FormatError):
+        parse(broken)
+    found = parse(broken, partial=True)
+    assert found.missing == ("layer 0 human",)
+    assert re.search(message, found.damage[-1])
+
+
+def test_a_tile_table_that_ends_early() -> None:
+    info = inspect(TILED)[-1]
+    start, end = bounds(TILED, info.offset)
+    for length in range(1, end - start):
+        with pytest.raises(FormatError):
+            parse(resealed(TILED, info.offset, TILED[start : start + length]))
 
 
 @pytest.mark.parametrize("wrap", [bytearray, memoryview])
@@ -134,8 +171,8 @@ def try_parse(blob: bytes, partial: bool) -> None:
         message = str(error)
     assert "\n" not in message
     if found and not found.missing and not found.damage:
-        # The minor version is not part of what is parsed.
-        assert rebuilt(found) == blob[:9] + b"\x01" + blob[10:]
+        # The version is not part of what is parsed.
+        assert rebuilt(found) == blob[:8] + bytes(VERSION) + blob[10:]
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from icmhcodec.container import (
     LayerData,
     Limits,
     MaskKind,
+    Tile,
     build,
     overhead,
     parse,
@@ -58,7 +59,7 @@ def test_a_file_byte_by_byte() -> None:
     )
     data = build(header, {0: (b"hyperhyp",)}, {0: LayerData(b"", (b"segments",))})
     expected = (
-        "89 49 43 4d 0d 0a 1a 0a 00 01"
+        "89 49 43 4d 0d 0a 1a 0a 01 00"
         "48 45 41 44 00 2a  d3 a8 59 b4 38 31 24 a4  01 02 01 08 01 01 00"
         "01 01 00 01 02 03 04 05 06 07  04 03 05 0d 0c 0b 0a"
         "01 00 01 00 00 01 04 03 02 01  50 76 d6 ef"
@@ -72,6 +73,41 @@ def test_overhead_of_one_task_on_a_kodak_picture() -> None:
     data = KODAK.build()
     assert len(data) == 8000 + 40_000 + 80_000 + overhead(data)
     assert overhead(data) == 147
+
+
+def test_tiles_byte_by_byte() -> None:
+    tiles = (Tile(2, 0x01020304, b"", (b"one",)), Tile(0, 0, b"", ()))
+    tiled = header(human_layer(2), width=128, tiles=(2, 1))
+    data = build(tiled, {0: (b"hyper",)}, {0: LayerData(tiles=tiles)})
+    table = bytes.fromhex("02 03 04 03 02 01  00 00 00 00 00 00")
+    payload = b"\0" + table + b"one"
+    assert data[:-4].endswith(b"LAYR\x02" + bytes([len(payload)]) + payload)
+
+
+@pytest.mark.parametrize(
+    ("tiles", "message"),
+    [
+        ((), "2x1 tiles"),
+        ((Tile(5, 1, b"", (b"one",)),), "2x1 tiles"),
+        ((Tile(4, 1, b"", (b"one",)), Tile(0, 0, b"", ())), "other symbols"),
+        ((Tile(4, 1, b"", (b"one",)), Tile(1, 1, b"", ())), "0 segments"),
+        ((Tile(4, 1, b"m", (b"one",)), Tile(1, 1, b"", (b"two",))), "mask bytes"),
+        ((Tile(4, 1, b"", (b"one",)), Tile(1, 1, b"", (b"",))), "no symbols"),
+        ((Tile(5, 1, b"", (b"one",)), Tile(0, 1, b"", ())), "no symbols"),
+    ],
+)
+def test_tiles_that_do_not_fit_the_header(tiles: tuple[Tile, ...], message: str) -> None:
+    tiled = header(human_layer(5), width=128, tiles=(2, 1))
+    with pytest.raises(FormatError, match=message):
+        build(tiled, {0: (b"hyper",)}, {0: LayerData(tiles=tiles)})
+
+
+def test_tiles_of_an_untiled_picture_are_refused() -> None:
+    data = LayerData(segments=(b"one",), tiles=(Tile(5, 1, b"", (b"one",)),))
+    with pytest.raises(FormatError, match="not tiled"):
+        build(header(human_layer(5)), {0: (b"hyper",)}, {0: data})
+    with pytest.raises(FormatError, match="2x1 tiles"):
+        build(header(human_layer(5), width=128, tiles=(2, 1)), {0: (b"h",)}, {0: data})
 
 
 def test_metadata_is_no_overhead() -> None:

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 import pytest
 import torch
 import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import Tensor
 
 from icmhcodec.entropy import integers
@@ -19,6 +21,7 @@ from icmhcodec.entropy.integers import (
     quantise,
     to_extra,
 )
+from icmhcodec.entropy.regions import crop
 from icmhcodec.errors import FormatError, UsageError
 
 RELU = Activation.RELU
@@ -102,6 +105,30 @@ def inputs(channels: int, height: int, width: int) -> Iterator[Tensor]:
     yield torch.randint(-VALUE_LIMIT, VALUE_LIMIT + 1, size, dtype=torch.int32)
     yield torch.where(torch.rand(size) < 0.5, -VALUE_LIMIT, VALUE_LIMIT).int()
     yield torch.full(size, -(2**31), dtype=torch.int32)
+
+
+@given(st.data(), st.integers(1, 9), st.integers(1, 9))
+@settings(max_examples=30, deadline=None)
+def test_a_region_is_exactly_that_of_the_whole(
+    data: st.DataObject, rows: int, columns: int
+) -> None:
+    layers = data.draw(st.sampled_from([hyper_layers, mask_layers]))
+    network = IntegerNetwork(quantise(layers(), 4))
+    size = rows * network.scale, columns * network.scale
+    spans = [
+        sorted(data.draw(st.lists(st.integers(0, side), min_size=2, max_size=2, unique=True)))
+        for side in size
+    ]
+    region = tuple((start, end) for start, end in spans)
+    x = torch.randint(-VALUE_LIMIT, VALUE_LIMIT + 1, (network.inputs, rows, columns))
+    whole = network(x)
+    for reference in (False, True):
+        assert torch.equal(network(x, region=region, reference=reference), crop(whole, region))
+    # What lies outside of what is needed has no influence.
+    inside = network.needed(region, (rows, columns))
+    other = torch.zeros_like(x)
+    crop(other, inside).copy_(crop(x, inside))
+    assert torch.equal(network(other, region=region), crop(whole, region))
 
 
 @pytest.mark.parametrize("layers", [hyper_layers, mask_layers])

@@ -3,11 +3,14 @@
 import subprocess
 import sys
 import zlib
+from functools import cache
 from pathlib import Path
 
 import pytest
 import torch
 import torch.nn as nn
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -20,6 +23,7 @@ from icmhcodec.entropy.model import (
     latent_symbols,
     latent_values,
 )
+from icmhcodec.entropy.regions import crop
 from icmhcodec.entropy.tables import scale_table
 from icmhcodec.errors import FormatError, IcmhError, UsageError
 
@@ -72,6 +76,30 @@ def test_parameters_follow_the_float_hyper_decoder(means: bool) -> None:
     moved = (index.int() - index_wanted).abs()
     assert moved.max() <= 1
     assert moved.float().mean() < 0.02
+
+
+@given(st.integers(1, 5), st.integers(1, 6), st.integers(1, 9), st.data())
+@settings(max_examples=30, deadline=None)
+def test_blocks_and_regions_are_exactly_those_of_the_whole(
+    rows: int, columns: int, block: int, data: st.DataObject
+) -> None:
+    model = _model()
+    z = torch.randint(-30, 31, (8, rows, columns), dtype=torch.int32)
+    whole = model.parameters(z)
+    top, left = data.draw(st.integers(0, 4 * rows - 1)), data.draw(st.integers(0, 4 * columns - 1))
+    bottom = data.draw(st.integers(top + 1, 4 * rows))
+    region = (top, bottom), (left, 4 * columns)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("icmhcodec.entropy.model.BLOCK", block)
+        for found, wanted in zip(model.parameters(z), whole, strict=True):
+            assert torch.equal(found, wanted)
+        for found, wanted in zip(model.parameters(z, region), whole, strict=True):
+            assert torch.equal(found, crop(wanted, region))
+
+
+@cache
+def _model() -> EntropyModel:
+    return EntropyModel.from_tensors(exported(8, 12, True))
 
 
 def test_medians_are_what_the_network_sees(tensors: dict[str, Tensor]) -> None:

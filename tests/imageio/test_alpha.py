@@ -17,21 +17,25 @@ SAMPLE = np.add.outer(np.arange(40), np.arange(30) * 3).astype(np.uint8)
 CODED = alpha.encode(SAMPLE)
 
 
-@given(hnp.arrays(np.uint8, st.tuples(st.integers(1, 40), st.integers(1, 40))))
+@pytest.mark.parametrize("type_", [np.uint8, np.uint16])
+@given(data=st.data(), shape=st.tuples(st.integers(1, 40), st.integers(1, 40)))
 @settings(max_examples=60, deadline=None)
-def test_is_lossless(values: np.ndarray) -> None:
-    height, width = values.shape
-    decoded = alpha.decode(alpha.encode(values), width, height)
-    assert decoded.dtype == np.uint8
+def test_is_lossless(type_: type, data: st.DataObject, shape: tuple[int, int]) -> None:
+    values = data.draw(hnp.arrays(type_, shape))
+    decoded = alpha.decode(alpha.encode(values), shape[1], shape[0], values.itemsize * 8)
+    assert decoded.dtype == type_
     assert np.array_equal(decoded, values)
 
 
-@pytest.mark.parametrize("shape", [(1, 16384), (20000, 2)])
-def test_is_lossless_beyond_webps_sides(shape: tuple[int, int]) -> None:
-    values = np.random.default_rng(1).integers(0, 256, shape, dtype=np.uint8)
+@pytest.mark.parametrize("type_", [np.uint8, np.uint16])
+@pytest.mark.parametrize("shape", [(1, 16384), (20000, 2), (70, 90)])
+def test_noise_is_lossless_and_within_the_limit(shape: tuple[int, int], type_: type) -> None:
+    peak = np.iinfo(type_).max
+    values = np.random.default_rng(1).integers(0, peak, shape, dtype=type_, endpoint=True)
+    depth = values.itemsize * 8
     coded = alpha.encode(values)
-    assert len(coded) <= 2 * values.size + 1024  # what formats/icm.md allows
-    assert np.array_equal(alpha.decode(coded, shape[1], shape[0]), values)
+    assert len(coded) <= depth // 4 * values.size + 1024  # what formats/icm.md allows
+    assert np.array_equal(alpha.decode(coded, shape[1], shape[0], depth), values)
 
 
 def test_typical_masks_are_small() -> None:
@@ -39,6 +43,34 @@ def test_typical_masks_are_small() -> None:
     disc = np.hypot(*np.mgrid[-256:256, -384:384]) < 200
     assert len(alpha.encode(opaque)) < 80
     assert len(alpha.encode(disc.astype(np.uint8) * 255)) < 1500
+
+
+def test_sixteen_bits_cost_what_they_hold() -> None:
+    y, x = np.mgrid[-256:256, -384:384]
+    ramp = np.round((x + 384) * (65535 / 767)).astype(np.uint16)
+    eight = (np.clip(220.5 - np.hypot(y, x), 0, 40) * (255 / 40)).astype(np.uint8)
+    assert len(alpha.encode(np.full((512, 768), 65535, np.uint16))) < 80
+    assert len(alpha.encode(ramp)) < 200
+    promoted = eight.astype(np.uint16) * 257
+    assert len(alpha.encode(promoted)) < 1.1 * len(alpha.encode(eight))
+
+
+@pytest.mark.parametrize("given", [8, 16])
+def test_another_depth_is_refused_or_other_levels(given: int) -> None:
+    values = SAMPLE.astype({8: np.uint8, 16: np.uint16}[given])
+    try:
+        other = alpha.decode(alpha.encode(values), 30, 40, 24 - given)
+    except FormatError:
+        return
+    assert (other.shape, other.itemsize * 8) == ((40, 30), 24 - given)
+
+
+def test_an_unknown_kind_of_sixteen_bits_is_refused() -> None:
+    buffer = io.BytesIO()
+    colours = np.stack([SAMPLE, SAMPLE, SAMPLE + 2], axis=2)
+    Image.fromarray(colours).save(buffer, "WEBP", lossless=True)
+    with pytest.raises(FormatError, match="unknown kind"):
+        alpha.decode(buffer.getvalue(), 30, 40, 16)
 
 
 @pytest.mark.parametrize("size", [(30, 41), (29, 40), (40, 30), (1, 1)])
@@ -66,13 +98,20 @@ def test_other_pictures_are_refused(mode: str, options: dict[str, object]) -> No
         alpha.decode(buffer.getvalue(), 30, 40)
 
 
-@given(st.binary(max_size=60), st.integers(0, len(CODED)), st.integers(0, len(CODED)))
-@example(b"", 0, len(CODED))
+@given(
+    st.binary(max_size=60),
+    st.integers(0, len(CODED)),
+    st.integers(0, len(CODED)),
+    st.sampled_from([8, 16]),
+)
+@example(b"", 0, len(CODED), 8)
 @settings(max_examples=150, deadline=None)
-def test_damage_is_a_format_error_or_another_mask(noise: bytes, start: int, stop: int) -> None:
+def test_damage_is_a_format_error_or_another_mask(
+    noise: bytes, start: int, stop: int, depth: int
+) -> None:
     damaged = CODED[:start] + noise + CODED[stop:]
     try:
-        decoded = alpha.decode(damaged, 30, 40)
+        decoded = alpha.decode(damaged, 30, 40, depth)
     except FormatError:
         return
     assert decoded.shape == (40, 30)

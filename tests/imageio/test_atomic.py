@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from icmhcodec.errors import IcmhError, UsageError
-from icmhcodec.imageio.atomic import atomic_write
+from icmhcodec.imageio.atomic import atomic_write, read_whole
 
 
 def names(folder: Path) -> list[str]:
@@ -52,14 +52,98 @@ def test_leaves_nothing_behind_when_interrupted(
     assert (tmp_path / "a").read_bytes() == b"old"
 
 
-def test_a_refusing_system_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: object) -> None:
+@pytest.mark.parametrize("force", [False, True])
+def test_a_refusing_system_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, force: bool
+) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
+    monkeypatch.setattr(os, "link", fail)
     monkeypatch.setattr(Path, "replace", fail)
     with pytest.raises(IcmhError, match=r"a: cannot be written: No space left on device"):
-        atomic_write(tmp_path / "a", b"data")
+        atomic_write(tmp_path / "a", b"data", force=force)
     assert names(tmp_path) == []
+
+
+def test_the_file_has_no_name_before_it_is_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link = os.link
+
+    def look(*paths: str, **options: int) -> None:
+        assert names(tmp_path) == []
+        link(*paths, **options)
+
+    monkeypatch.setattr(os, "link", look)
+    try:
+        os.close(os.open(tmp_path, os.O_TMPFILE | os.O_WRONLY))
+    except OSError:
+        pytest.skip("this file system has no files without names")
+    atomic_write(tmp_path / "a", b"data")
+    assert names(tmp_path) == ["a"]
+
+
+@pytest.fixture(params=["neither", "links"])
+def _poor_system(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files without names are refused, and perhaps links."""
+    system_open = os.open
+
+    def refuse(path: str, flags: int, *rest: int) -> int:
+        if flags & os.O_TMPFILE == os.O_TMPFILE:
+            raise OSError(95, "Operation not supported")
+        return system_open(path, flags, *rest)
+
+    def no_link(*_: object, **__: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "open", refuse)
+    if request.param == "neither":
+        monkeypatch.setattr(os, "link", no_link)
+
+
+@pytest.mark.usefixtures("_poor_system")
+def test_poor_file_systems_will_do(tmp_path: Path) -> None:
+    atomic_write(tmp_path / "a", b"old")
+    with pytest.raises(UsageError, match="exists"):
+        atomic_write(tmp_path / "a", b"new")
+    assert (tmp_path / "a").read_bytes() == b"old"
+    atomic_write(tmp_path / "a", b"new", force=True)
+    assert (tmp_path / "a").read_bytes() == b"new"
+    assert names(tmp_path) == ["a"]
+
+
+@pytest.mark.usefixtures("_poor_system")
+def test_another_process_that_was_faster_is_not_overwritten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exists = Path.exists
+    answers = iter([False])  # it comes after the first look
+    monkeypatch.setattr(Path, "exists", lambda path: next(answers, None) or exists(path))
+    (tmp_path / "a").write_bytes(b"theirs")
+    with pytest.raises(UsageError, match="exists"):
+        atomic_write(tmp_path / "a", b"ours")
+    assert (tmp_path / "a").read_bytes() == b"theirs"
+    assert names(tmp_path) == ["a"]
+
+
+def test_a_file_that_changes_while_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(b"first")
+    assert read_whole(path) == b"first"
+    fstat = os.fstat
+
+    def grow(descriptor: int) -> os.stat_result:
+        found = fstat(descriptor)
+        with path.open("ab") as file:
+            file.write(b"more")
+        return found
+
+    monkeypatch.setattr(os, "fstat", grow)
+    with pytest.raises(IcmhError, match="a changed while it was read; try again"):
+        read_whole(path)
 
 
 def test_refuses_folders_and_missing_folders(tmp_path: Path) -> None:

@@ -5,8 +5,7 @@ import pytest
 from PIL import Image, ImageCms
 
 from icmhcodec.errors import IcmhError, UsageError
-from icmhcodec.imageio import Picture, from_array, from_pil, to_pil
-from icmhcodec.imageio.picture import scale_to_eight_bits
+from icmhcodec.imageio import Picture, from_array, from_pil, to_eight_bits, to_pil
 
 RNG = np.random.default_rng(0)
 
@@ -37,20 +36,53 @@ def test_arrays_and_pil_images_there_and_back(
 @pytest.mark.parametrize(
     "array",
     [np.zeros((4, 4)), np.zeros(4, np.uint8), np.zeros((4, 4, 5), np.uint8),
-     np.zeros((0, 4, 3), np.uint8), np.zeros((2, 4, 4, 3), np.uint8)],
+     np.zeros((0, 4, 3), np.uint8), np.zeros((2, 4, 4, 3), np.uint8),
+     np.zeros((4, 4), np.int16)],
 )  # fmt: skip
 def test_other_arrays_are_refused(array: np.ndarray) -> None:
     with pytest.raises(UsageError):
         from_array(array)
 
 
-def test_sixteen_bits_are_rounded_and_never_clipped() -> None:
+def test_sixteen_bits_stay_and_are_rounded_on_request() -> None:
     values = np.arange(65536).astype(np.uint16)
     expected = np.floor(values.astype(float) * 255 / 65535 + 0.5).astype(np.uint8)
-    assert np.array_equal(scale_to_eight_bits(values.reshape(256, 256, 1)).ravel(), expected)
-    assert np.array_equal(
-        from_pil(Image.fromarray(values.reshape(256, 256))).pixels.ravel(), expected
-    )
+    picture = from_pil(Image.fromarray(values.reshape(256, 256)))
+    assert picture.depth == 16
+    assert np.array_equal(picture.pixels.ravel(), values)
+    reduced = to_eight_bits(Picture(picture.pixels, picture.pixels[:, :, 0]))
+    assert reduced.depth == 8
+    assert reduced.alpha is not None
+    assert np.array_equal(reduced.pixels.ravel(), expected)
+    assert np.array_equal(reduced.alpha.ravel(), expected)
+    assert to_eight_bits(reduced) is reduced
+
+
+@pytest.mark.parametrize(("channels", "mode"), [(1, "I;16"), (2, "LA"), (3, "RGB"), (4, "RGBA")])
+def test_pillow_has_sixteen_bits_of_grey_alone(channels: int, mode: str) -> None:
+    picture = from_array(RNG.integers(0, 65536, (5, 7, channels), dtype=np.uint16))
+    assert (picture.depth, picture.pixels.dtype) == (16, np.uint16)
+    image = to_pil(picture)
+    assert image.mode == mode
+    kept = picture if channels == 1 else to_eight_bits(picture)
+    again = from_pil(image)
+    assert np.array_equal(again.pixels, kept.pixels)
+    assert np.array_equal(again.alpha, kept.alpha)
+
+
+@pytest.mark.parametrize(
+    "image",
+    [Image.new("1", (4, 3), 1), Image.new("L", (4, 3), 255), Image.new("RGBX", (4, 3), "white"),
+     Image.new("YCbCr", (4, 3), (255, 128, 128)), Image.new("HSV", (4, 3), (0, 0, 255)),
+     Image.new("PA", (4, 3)), Image.new("La", (4, 3), (255, 255)), Image.new("RGBa", (4, 3))],
+    ids=lambda image: image.mode,
+)  # fmt: skip
+def test_pillows_other_modes(image: Image.Image) -> None:
+    picture = from_pil(image)
+    grey = image.mode in ("1", "L", "La")
+    assert picture.pixels.shape == (3, 4, 1 if grey else 3)
+    assert (picture.alpha is not None) == (image.mode in ("PA", "La", "RGBa"))
+    assert (picture.pixels == (0 if image.mode in ("PA", "RGBa") else 255)).all()
 
 
 @pytest.mark.parametrize("mode", ["I", "F"])

@@ -64,6 +64,26 @@ def test_every_condition_counts() -> None:
         assert not torch.equal(predictor(mean, index, other), base)
 
 
+@pytest.mark.parametrize("block", [1, 2, 4, 8])
+def test_blocks_give_exactly_the_mask_of_the_whole(
+    block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    predictor = MaskPredictor(export_predictor(_net()))
+    mean, index = _inputs(3)
+    whole = predictor(mean, index, Condition(1024, 2, 640))
+    monkeypatch.setattr("icmhcodec.masks.predictor.BLOCK", block)
+    assert torch.equal(predictor(mean, index, Condition(1024, 2, 640)), whole)
+
+
+def test_nothing_beyond_the_halo_counts() -> None:
+    predictor = MaskPredictor(export_predictor(_net()))
+    assert predictor.halo == 2
+    mean, index = _inputs(4)
+    condition = Condition(1024, 2, 640)
+    part = predictor(mean[:, 2:], index[:, 2:], condition)
+    assert torch.equal(part[:, 2:], predictor(mean, index, condition)[:, 4:])
+
+
 def test_size_classes_follow_the_long_side() -> None:
     assert [Condition(0, 1, side).size_class for side in (1, 453, 454, 640, 641, 9999)] == [
         0, 0, 1, 2, 3, len(LONG_SIDES),

@@ -1,0 +1,1 @@
+"""Long runs of hostile input; short ones are among the tests (tests/attacks)."""
