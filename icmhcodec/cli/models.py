@@ -14,12 +14,10 @@ from icmhcodec.errors import FormatError, MissingWeightsError
 COLUMNS = ("id", "kind", "task", "base", "profile", "fingerprint", "from")
 
 
-@click.group(
-    invoke_without_command=True, short_help="List and check codecs and bundles; add bundles."
-)
+@click.group(invoke_without_command=True, short_help="List and check codecs and bundles; add more.")
 @click.pass_context
 def command(ctx: click.Context) -> None:
-    """List and check base codecs and trained bundles; add and remove bundles.
+    """List and check base codecs and trained bundles; add and remove them.
 
     A predictor says which symbols a task's layer holds: without it the file does not decode. An
     adapter suits the decoded picture to the task. Each is one file of weights with metadata.
@@ -81,11 +79,14 @@ def verify(names: tuple[str, ...]) -> None:
 @click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
 @options.common
 def add(file: Path) -> None:
-    """Add a bundle's file to those that are here."""
+    """Add a base codec's or a bundle's file to those that are here."""
+    from icmhcodec import modelfile
     from icmhcodec.adapters import bundles
+    from icmhcodec.codecs import registry, weights
 
     files.check_source(file)
-    reference = bundles.add(file)
+    kind = modelfile.read(file).kind
+    reference = registry.add(file) if kind == weights.KIND else bundles.add(file)
     click.echo(f"{reference.id} {reference.fingerprint.hex()}: added")
 
 
@@ -93,10 +94,11 @@ def add(file: Path) -> None:
 @click.argument("name", metavar="ID")
 @options.common
 def remove(name: str) -> None:
-    """Remove an added bundle by its id or fingerprint; the package's own stay."""
+    """Remove what was added, by its id or fingerprint; the package's own stay."""
     from icmhcodec.adapters import bundles
+    from icmhcodec.codecs import registry
 
-    for path in bundles.remove(name):
+    for path in registry.remove(name) or bundles.remove(name):
         click.echo(f"{path}: removed")
 
 

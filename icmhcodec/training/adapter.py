@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import copy
-import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -19,10 +16,10 @@ from icmhcodec.adapters.sfma import SFMA, export_stages, stage_adapters
 from icmhcodec.codecs.contract import BaseCodec
 from icmhcodec.entropy.model import MEAN_BITS
 from icmhcodec.entropy.tables import scale_table
-from icmhcodec.errors import UsageError
 from icmhcodec.masks.predictor import LEVELS, LONG_SIDES, PredictorNet, export_predictor
 from icmhcodec.modelfile import ModelFile
-from icmhcodec.training import losses, photos
+from icmhcodec.training import loop, losses, photos, recipe
+from icmhcodec.training.loop import Validation
 
 SCALE_TABLE = torch.tensor(scale_table())
 # Factor by which the detector's preprocessing shrinks a picture of each size class.
@@ -30,36 +27,20 @@ SHRINK = tuple(2.0 ** (-k / 4) for k in range(len(LONG_SIDES) + 1))
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """What a run does; the schedule is over wall time and decays to zero.
+class Recipe(recipe.Recipe):
+    """How a bundle is trained.
 
     `stages` counts the decoder's adapters from the latent's side: the last stage works at half
     the picture's size and alone costs more than the two before it.
     """
 
-    minutes: float = 60.0
-    batch: int = 8
-    crop: int = 256
-    rate: float = 1e-3  # Adam's peak
-    table_rate: float = 5e-3  # the same for the tables of conditions, which start as constants
-    alone: float = 0.35  # share of the time in which only the predictor learns
+    decay: float = 0.8
+    turn: bool = False
     average: float = 0.998
+    peak: float = 1e-3  # Adam's
+    table_peak: float = 5e-3  # the same for the tables of conditions, which start as constants
+    alone: float = 0.35  # share of the time in which only the predictor learns
     stages: int = 2
-    seed: int = 0
-
-
-@dataclass(frozen=True)
-class Progress:
-    """What a run reports: share done, steps, and means since the last report."""
-
-    done: float
-    steps: int
-    bpp: float
-    distortion: float
-    loss: float
-    fill: float
-    seconds_left: float
-    held_out: float | None
 
 
 class Trained(nn.Module):
@@ -110,15 +91,14 @@ class Draw:
     size_class: int
 
 
-def draw(
-    paths: list[Path], recipe: Recipe, random: np.random.Generator, device: torch.device
-) -> Draw:
-    """A random batch with qualities and levels spread evenly."""
-    spread = (random.permutation(recipe.batch) + random.random(recipe.batch)) / recipe.batch
+def draw(x: Tensor, random: np.random.Generator) -> Draw:
+    """Crops with random qualities and levels, the qualities spread evenly."""
+    count = len(x)
+    spread = (random.permutation(count) + random.random(count)) / count
     return Draw(
-        photos.batch(paths, recipe.batch, recipe.crop, random).to(device),
-        torch.from_numpy(spread).float().to(device) * 9,
-        torch.from_numpy(random.integers(1, LEVELS + 1, recipe.batch)).to(device),
+        x,
+        torch.from_numpy(spread).float().to(x.device) * 9,
+        torch.from_numpy(random.integers(1, LEVELS + 1, count)).to(x.device),
         int(random.integers(len(SHRINK))),
     )
 
@@ -166,128 +146,63 @@ def costs(
     return loss, bpp, distortion, fill
 
 
-class Run:
-    """A training run and all of its state, so that it can go on where it stopped."""
+class Run(loop.Run):
+    """A training run of a bundle on a frozen base codec."""
 
-    def __init__(self, codec: BaseCodec, recipe: Recipe) -> None:
+    kind = "adapter"
+    recipe: Recipe
+    trained: Trained
+    average: Trained
+
+    def __init__(self, codec: BaseCodec, recipe: Recipe, features: Features) -> None:
+        """Start anew; `features` gives what the recognition network sees of pictures."""
         torch.manual_seed(recipe.seed)
-        self.recipe = recipe
-        self.codec = codec
-        self.random = np.random.default_rng(recipe.seed)
-        self.trained = Trained(codec, recipe.stages).to(codec.device)
-        self.average = copy.deepcopy(self.trained).requires_grad_(False)
-        self.optimizer = torch.optim.Adam(self._parameter_groups())
-        self.steps = 0
-        self.done = 0.0
-
-    def _parameter_groups(self) -> list[dict[str, Any]]:
+        super().__init__(recipe, Trained(codec, recipe.stages), codec.device)
+        self.codec, self.features = codec, features
         named = list(self.trained.named_parameters())
         tables = [p for name, p in named if "_condition." in name]
         rest = [p for name, p in named if "_condition." not in name]
-        return [
-            {"params": tables, "peak": self.recipe.table_rate},
-            {"params": rest, "peak": self.recipe.rate},
+        groups: list[dict[str, Any]] = [
+            {"params": tables, "peak": recipe.table_peak},
+            {"params": rest, "peak": recipe.peak},
         ]
+        self.optimizers = [torch.optim.Adam(groups)]
+        self.clipped = tables + rest
 
-    def save(self, path: Path) -> None:
-        """Write the whole state, atomically."""
-        state = {
-            "base": self.codec.fingerprint.hex(),
-            "trained": self.trained.state_dict(),
-            "average": self.average.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "random": self.random.bit_generator.state,
-            "torch_random": torch.get_rng_state(),
-            "steps": self.steps,
-            "done": self.done,
-        }
-        temporary = path.with_name(path.name + ".part")
-        torch.save(state, temporary)
-        temporary.replace(path)
+    def identity(self) -> dict[str, str]:
+        """Kind and base codec."""
+        return {**super().identity(), "base": self.codec.fingerprint.hex()}
 
-    def load(self, path: Path) -> None:
-        """Go on from a saved state; UsageError if it is of another base codec."""
-        state: dict[str, Any] = torch.load(path, weights_only=True)
-        if state["base"] != self.codec.fingerprint.hex():
-            raise UsageError(f"{path}: this run trains on another base codec; start a new folder")
-        self.trained.load_state_dict(state["trained"])
-        self.average.load_state_dict(state["average"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.random.bit_generator.state = state["random"]
-        torch.set_rng_state(state["torch_random"])
-        self.steps, self.done = state["steps"], state["done"]
+    def phase(self) -> Hashable:
+        """Whether the decoder's adapters learn too."""
+        return self.done >= self.recipe.alone
 
-    def step(self, features: Features, paths: list[Path]) -> dict[str, float]:
-        """One update; returns the batch's mean loss, bits per pixel, distortion and fill."""
-        recipe = self.recipe
-        factor = min(1.0, (self.done + 1e-3) / 0.02) * min(1.0, (1 - self.done) / 0.8)
-        for group in self.optimizer.param_groups:
-            group["lr"] = group["peak"] * factor
-        adapted = self.done >= recipe.alone
+    def terms(self, crops: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Rate of the masked symbols and distortion of the features."""
+        adapted = bool(self.phase())
         self.trained.decoder.requires_grad_(adapted)
-        batch = draw(paths, recipe, self.random, self.codec.device)
-        terms = costs(self.trained, self.codec, features, batch, adapted=adapted, noisy=True)
+        batch = draw(crops, np.random.default_rng((self.recipe.seed, self.steps)))
+        cost, bpp, distortion, fill = costs(
+            self.trained, self.codec, self.features, batch, adapted=adapted, noisy=True
+        )
         # Samples weigh as their lambda's inverse square root: gradients differ by as much.
         weight = losses.task_lambda(batch.level, batch.quality).rsqrt()
-        self.optimizer.zero_grad(set_to_none=True)
-        (weight / weight.mean() * terms[0]).mean().backward()  # type: ignore[no-untyped-call]
-        norm = nn.utils.clip_grad_norm_(self.trained.parameters(), 1.0)
-        if torch.isfinite(norm):
-            self.optimizer.step()
-        self.steps += 1
-        decay = min(recipe.average, (1 + self.steps) / (10 + self.steps))
-        with torch.no_grad():
-            torch._foreach_lerp_(
-                list(self.average.parameters()), list(self.trained.parameters()), 1 - decay
-            )
-        names = ("loss", "bpp", "distortion", "fill")
-        return {name: term.mean().item() for name, term in zip(names, terms, strict=True)}
+        loss = (weight / weight.mean() * cost).mean()
+        return loss, {"bpp": bpp, "distortion": distortion, "fill": fill}
 
     @torch.no_grad()
-    def held_out_loss(self, features: Features, batches: Sequence[Draw]) -> float:
-        """Mean loss of the averaged weights on fixed batches, without noise."""
+    def validate(self, crops: Tensor) -> Validation:
+        """Mean loss of the averaged weights on crops, each twice, without noise."""
+        random = np.random.default_rng(1)
+        x = photos.to_input(crops, self.device)
+        starts = range(0, len(x), self.recipe.batch)
+        parts = [x[k : k + self.recipe.batch] for k in starts]
+        batches = [draw(part, random) for _ in range(2) for part in parts]
         values = [
-            costs(self.average, self.codec, features, batch, adapted=True, noisy=False)[0]
+            costs(self.average, self.codec, self.features, batch, adapted=True, noisy=False)[0]
             for batch in batches
         ]
-        return torch.cat(values).mean().item()
-
-
-def train(
-    run: Run,
-    features: Features,
-    folder: Path,
-    state: Path,
-    report: Callable[[Progress], None],
-    stopped: Callable[[], bool] = lambda: False,
-) -> None:
-    """Train until the schedule ends or `stopped` says so; the state is saved every minute.
-
-    `report` is called about every ten seconds, with the held-out loss once a minute. Resuming a
-    saved state continues its schedule.
-    """
-    recipe = run.recipe
-    training, held_out = photos.find_photos(folder, recipe.crop)
-    fixed = np.random.default_rng(1)
-    batches = [draw(held_out, recipe, fixed, run.codec.device) for _ in range(2)]
-    begun, start = run.done, time.monotonic()
-    shown = saved = start
-    log: list[dict[str, float]] = []
-    while run.done < 1 and not stopped():
-        log.append(run.step(features, training))
-        now = time.monotonic()
-        run.done = min(1.0, begun + (now - start) / (60 * recipe.minutes))
-        held = None
-        if now - saved > 60 or run.done >= 1:
-            run.save(state)
-            held = run.held_out_loss(features, batches)
-            saved = now
-        if now - shown > 10 or held is not None:
-            means = {name: sum(row[name] for row in log) / len(log) for name in log[0]}
-            left = (1 - run.done) * 60 * recipe.minutes
-            report(Progress(run.done, run.steps, seconds_left=left, held_out=held, **means))
-            log, shown = [], now
-    run.save(state)
+        return Validation(torch.cat(values).mean().item())
 
 
 def export(run: Run, task: str, name: str, details: dict[str, str]) -> list[ModelFile]:

@@ -1,9 +1,10 @@
-"""Rate of masked symbols and distortion of a recognition network's features."""
+"""Rate of symbols, and distortion of a recognition network's features."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,12 +24,39 @@ def task_lambda(level: Tensor, quality: Tensor) -> Tensor:
     return LAMBDA * torch.exp(rise)
 
 
-def gaussian_bits(symbols: Tensor, scales: Tensor) -> Tensor:
-    """Bits of integer symbols under zero-mean Gaussians of the given scales, elementwise."""
-    magnitude = symbols.abs().float()
-    upper = torch.special.ndtr((0.5 - magnitude) / scales)
-    lower = torch.special.ndtr((-0.5 - magnitude) / scales)
-    return -torch.log2((upper - lower).clamp_min(1e-9))
+class _LowerBound(torch.autograd.Function):
+    """max(x, bound) whose gradient still lets x rise (CompressAI's)."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, bound: float) -> Tensor:
+        ctx.save_for_backward(x)
+        ctx.bound = bound
+        return x.clamp_min(bound)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> Any:
+        (x,) = ctx.saved_tensors
+        return gradients[0] * ((x >= ctx.bound) | (gradients[0] < 0)), None
+
+
+def lower_bound(x: Tensor, bound: float) -> Tensor:
+    """max(x, bound), below which gradients pass only upwards."""
+    bounded: Tensor = _LowerBound.apply(x, bound)  # type: ignore[no-untyped-call]
+    return bounded
+
+
+def gaussian_bits(values: Tensor, scales: Tensor) -> Tensor:
+    """Bits of unit intervals around values under zero-mean Gaussians of the scales, elementwise.
+
+    Where float32 no longer holds the probability, its asymptote goes on, so that gradients do.
+    """
+    magnitude, root = values.abs().float(), -(2**-0.5)
+    upper = torch.erfc(root * (0.5 - magnitude) / scales)
+    mass = 0.5 * (upper - torch.erfc(root * (-0.5 - magnitude) / scales))
+    near = -torch.log2(mass.clamp_min(1e-9))
+    tail = (magnitude - 0.5).clamp_min(0) / scales
+    far = 0.5 * tail * tail + torch.log(tail.clamp_min(1.0)) + 0.5 * math.log(2 * math.pi)
+    return torch.where(mass > 1e-7, near, far / math.log(2))
 
 
 def feature_distortion(decoded: Sequence[Tensor], original: Sequence[Tensor]) -> Tensor:

@@ -1,0 +1,125 @@
+"""`icmh train base`: a base codec, from photos."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from icmhcodec.cli import files, options
+from icmhcodec.cli.report import complain
+from icmhcodec.cli.train import session
+from icmhcodec.errors import UsageError
+
+if TYPE_CHECKING:
+    from icmhcodec.training.recipe import BaseRecipe
+
+path = click.Path(path_type=Path)
+
+
+@click.command()
+@click.argument("folder", metavar="PHOTOS", type=path)
+@click.option(
+    "-o", "--out", required=True, metavar="RUN", type=path,
+    help="Folder of the run: state, metrics, curves. One that holds a state is gone on with.",
+)  # fmt: skip
+@click.option("--recipe", "recipe_name", help="cpu, gpu or a TOML file.  [default: by the device]")
+@click.option(
+    "--minutes", type=click.FloatRange(min=0, min_open=True),
+    help="Length of the whole schedule, resumed parts included; instead of the recipe's.",
+)  # fmt: skip
+@click.option(
+    "--init", type=path, help="Weights to start from: an exported codec, or another run's folder."
+)
+@click.option(
+    "--validate", type=path, help="Folder of pictures to validate on; default: held-out photos."
+)
+@click.option("--workers", type=click.IntRange(min=0), help="Processes that cut crops.")
+@click.option("--cache", type=path, help="Folder for the decoded photos; default: RUN.")
+@click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1 or auto.")
+@click.option("--threads", type=click.IntRange(min=1), help="CPU threads; default: all cores.")
+@options.common
+def base(
+    folder: Path,
+    out: Path,
+    recipe_name: str | None,
+    minutes: float | None,
+    init: Path | None,
+    validate: Path | None,
+    workers: int | None,
+    cache: Path | None,
+    device: str,
+    threads: int | None,
+) -> None:
+    """Train a base codec on the photos of a folder and its subfolders, without labels.
+
+    All qualities are trained at once. The rate decays to zero over the schedule. Ctrl-C saves the
+    state, and the same command goes on from it. torchrun starts several processes.
+
+    \b
+    icmh train base photos/ -o run/ --minutes 120
+    icmh train export run/ --id my-codec-0 -o my-codec-0.safetensors
+    """
+    files.check_folder(folder)
+    for given in (init, validate):
+        if given is not None and not given.exists():
+            raise UsageError(f"{given}: no such file or folder")
+    from icmhcodec.training import machine
+
+    machine.tune()
+    import torch
+
+    from icmhcodec.training import base as training
+    from icmhcodec.training import evaluate, loop, processes, weights
+    from icmhcodec.training import recipe as recipes
+
+    if threads is not None:
+        torch.set_num_threads(threads)
+    chosen, state = processes.choose_device(device), out / loop.STATE
+    resumed = state.exists()
+    if resumed:
+        stored = loop.read_state(state)
+        recipe = recipes.parse(recipes.BaseRecipe, stored["recipe"])
+        _refuse_others(out, recipe, stored["about"].get("init", ""), recipe_name, init)
+    else:
+        recipe = recipes.load(recipe_name or ("gpu" if chosen.type == "cuda" else "cpu"))
+    recipe = recipe if minutes is None else replace(recipe, minutes=minutes, steps=0)
+    recipe = recipe if workers is None else replace(recipe, workers=workers)
+    pictures = None if validate is None else evaluate.Pictures(validate)
+    processes.join(chosen)
+    try:
+        start = None if init is None or resumed else weights.read(init, recipe)
+        run = training.Run(recipe, chosen, start)
+        if resumed:
+            run.load(state)
+        else:
+            run.about["init"] = "" if init is None else init.name
+        if run.done >= 1:
+            raise UsageError(
+                f"{out}: its schedule has ended; export it, or give --init {out} to another RUN"
+            )
+        if run.note and processes.rank() == 0:
+            complain(f"not compiled, steps take longer: {run.note}")
+        check = None if pictures is None else lambda: run.validate_pictures(pictures)
+        if session.train(run, folder, out, cache, check):
+            click.echo(f"{out}: trained; icmh train export {out} --id NAME -o FILE")
+    finally:
+        processes.leave()
+
+
+def _refuse_others(
+    out: Path, recipe: BaseRecipe, begun_from: str, name: str | None, init: Path | None
+) -> None:
+    """Refuse a recipe or weights other than those that a run was begun with."""
+    from icmhcodec.training import recipe as recipes
+
+    if init is not None and init.name != begun_from:
+        raise UsageError(
+            f"{out} holds a run from {begun_from or 'scratch'}, which goes on; leave --init out"
+        )
+    if name is not None:
+        free = {key: getattr(recipe, key) for key in ("minutes", "steps", "workers", "channels")}
+        if replace(recipes.load(name), **free) != recipe:
+            raise UsageError(f"{out} holds a run of another recipe; leave --recipe out")

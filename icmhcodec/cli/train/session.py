@@ -1,0 +1,64 @@
+"""What every training command does around its run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from icmhcodec.cli.report import complain
+from icmhcodec.cli.train import live
+
+if TYPE_CHECKING:
+    from icmhcodec.training.loop import Progress, Run, Validation
+
+
+def train(
+    run: Run,
+    folder: Path,
+    out: Path,
+    cache: Path | None = None,
+    validate: Callable[[], Validation] | None = None,
+) -> bool:
+    """Train on a folder of photos; True in the process that reports.
+
+    Exit with 130 where it was stopped.
+    """
+    from icmhcodec.training import loop, photos, processes
+    from icmhcodec.training.journal import Journal
+
+    first, recipe = processes.rank() == 0, run.recipe
+    out.mkdir(parents=True, exist_ok=True)
+    for turn in (first, not first):  # one process decodes the photos for all
+        if turn:
+            found = photos.load(folder, recipe.crop, cache or out)
+        processes.wait()
+    crops = photos.Crops(
+        found, recipe.crop, recipe.batch, recipe.scales, recipe.mirror, recipe.turn,
+        recipe.seed, processes.rank(), processes.count(),
+    )  # fmt: skip
+    trained, held_out = len(found.training), len(found.held_out)
+    run.about |= {"data": folder.resolve().name}
+    run.about |= {"photos": str(trained), "held_out": str(held_out)}
+    journal = Journal(out, run.steps) if first else None
+    if journal:
+        complain(
+            f"{'going on' if run.steps else 'training'} on {trained} photos, {held_out} held out"
+        )
+        for line in journal.missing:
+            complain(line)
+    with live.view(first) as show, live.stop_on_interrupt() as stopped:
+
+        def report(progress: Progress) -> None:
+            show(progress)
+            if journal:
+                journal.note(progress)
+
+        loop.train(run, crops, out, report, stopped, validate)
+    if run.done < 1:
+        if first:
+            complain(f"stopped at {run.done:.0%}, {out / loop.STATE} is saved to go on from")
+        raise click.exceptions.Exit(130)
+    return first

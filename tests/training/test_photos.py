@@ -1,0 +1,105 @@
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from icmhcodec.errors import UsageError
+from icmhcodec.training import photos
+
+from .conftest import crops_of, paint
+
+
+def test_names_alone_hold_out_a_twentieth() -> None:
+    paths = [Path(f"{folder}/{k}.jpg") for folder in "ab" for k in range(4000)]
+    chosen = [photos.held_out(path) for path in paths]
+    assert 0.04 < np.mean(chosen) < 0.06
+    assert chosen[:4000] == chosen[4000:]
+
+
+def test_small_and_broken_files_are_passed(folder: Path, tmp_path: Path) -> None:
+    (folder / "broken.png").write_bytes(b"\x89PNG no more")
+    found = photos.load(folder, 64, tmp_path / "cache")
+    names = [Path(photo.path).name for photo in (*found.training, *found.held_out)]
+    assert sorted(names) == [f"{k:02}.png" for k in range(20)]
+    assert {photos.held_out(Path(photo.path)) for photo in found.training} == {False}
+    with pytest.raises(UsageError, match="fewer than two photos of at least 91"):
+        photos.load(folder, 91, tmp_path / "cache")
+
+
+def test_of_few_photos_one_is_held_out(tmp_path: Path) -> None:
+    found = photos.load(paint(tmp_path / "few", 3), 64, tmp_path)
+    assert (len(found.training), len(found.held_out)) == (2, 1)
+
+
+def test_photos_are_decoded_once_and_again_when_they_change(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = photos.load(folder, 64, tmp_path)
+    assert first.cache.stat().st_size == 20 * 100 * 90 * 3 + 9 * 10 * 3
+    decoded: list[Path] = []
+    decode = photos._decode
+    monkeypatch.setattr(photos, "_decode", lambda path: decoded.append(path) or decode(path))
+    assert photos.load(folder, 64, tmp_path) == first
+    assert decoded == []
+    os.utime(folder / "00.png", (1, 1))
+    assert photos.load(folder, 64, tmp_path) == first
+    assert len(decoded) == 21
+
+
+def test_what_does_not_fit_the_cache_gives_the_same_crops(folder: Path, tmp_path: Path) -> None:
+    whole = crops_of(folder)
+    found = photos.load(folder, 64, tmp_path / "small", limit=5 * 100 * 90 * 3)
+    assert [photo.offset < 0 for photo in (*found.training, *found.held_out)].count(False) == 5
+    part = replace(whole, photos=found)
+    assert all(torch.equal(whole[step], part[step]) for step in range(4))
+
+
+def test_crops_follow_from_the_step_alone(folder: Path) -> None:
+    crops = crops_of(folder)
+    assert crops[3].shape == (2, 64, 64, 3)
+    assert torch.equal(crops[3], crops[3])
+    assert not torch.equal(crops[3], crops[4])
+    assert not torch.equal(crops[3], replace(crops, seed=1)[3])
+    parts = [replace(crops, rank=rank, processes=2)[3] for rank in range(2)]
+    assert torch.equal(torch.cat(parts), crops[3])
+
+
+def test_a_worker_cuts_the_same_crops(folder: Path) -> None:
+    crops = crops_of(folder)
+    before = torch.get_rng_state()
+    for step, batch in zip(range(5, 8), crops.from_step(5, 1), strict=False):
+        assert torch.equal(batch, crops[step])
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_scales_and_orientations(tmp_path: Path) -> None:
+    folder = tmp_path / "ramp"
+    folder.mkdir()
+    ramp = np.tile(np.arange(0, 256, 2, dtype=np.uint8)[None, :, None], (128, 1, 3))
+    for k in range(3):
+        Image.fromarray(ramp).save(folder / f"{k}.png")
+    crops = replace(crops_of(folder), batch=1, scales=(1.0, 0.5))
+    slopes = set()
+    for step in range(60):
+        x = crops[step][0, :, :, 0].float()
+        slopes.add((round(float(x[32, 40] - x[32, 20])), round(float(x[40, 32] - x[20, 32]))))
+    assert slopes >= {(40, 0), (-40, 0), (0, 40), (0, -40), (80, 0), (0, 80)}
+    upright = replace(crops, turn=False, mirror=False, scales=(1.0,))
+    x = upright[0][0, :, :, 0]
+    assert (x.int().diff(dim=1) == 2).all()
+
+
+def test_held_out_middles_are_fixed(folder: Path) -> None:
+    middles = crops_of(folder).held_out(3)
+    assert middles.shape[1:] == (64, 64, 3)
+    assert 1 <= len(middles) <= 3
+
+
+def test_input_of_crops() -> None:
+    x = photos.to_input(torch.tensor([[[[0, 51, 255]]]], dtype=torch.uint8), "cpu")
+    assert x.shape == (1, 3, 1, 1)
+    assert torch.allclose(x.flatten(), torch.tensor([0, 0.2, 1]))
