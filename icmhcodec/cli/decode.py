@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -24,10 +27,18 @@ SUFFIXES = {"png": ".png", "jpeg": ".jpg", "webp": ".webp", "tiff": ".tif"}
     "--format",
     "format_",
     type=click.Choice(list(SUFFIXES)),
-    help="Default: by the output's extension, else png.",
+    help="Default: by the output's extension, else png. JPEG and WebP get 8 bits, rounded.",
+)
+@click.option("--strip", is_flag=True, help="Leave out EXIF and XMP; the colour profile stays.")
+@click.option(
+    "--crop",
+    metavar="X,Y,WIDTH,HEIGHT",
+    callback=options.parse_crop,
+    help="Only this region, in pixels; of a tiled file little more is decoded.",
 )
 @click.option("--partial", is_flag=True, help="Decode what is intact of a cut or damaged file.")
 @options.machine
+@options.jobs
 @options.force
 @options.common
 def command(
@@ -36,20 +47,25 @@ def command(
     human: bool,
     task: str | None,
     format_: str | None,
+    strip: bool,
+    crop: tuple[int, int, int, int] | None,
     partial: bool,
     device: str,
     threads: int | None,
     precision: str,
+    jobs: int,
     force: bool,
 ) -> int:
     """Turn .icm files into pictures: for people, or for a task from its layers alone.
 
-    INPUT is a file, a folder, a glob, or - for stdin (to stdout without -o). Without a choice
+    INPUT is a file, a folder, a glob, or - for stdin (to stdout without -o); of a folder's those
+    are left out whose picture is there and newer. Without a choice
     the picture is the one for people or, where its layer is missing, that of the last task.
 
     \b
     icmh decode photo.icm                      photo.png
     icmh decode photo.icm --task det           photo.det.png
+    icmh decode scan.icm --crop 4000,2000,800,600 -o part.png
     icmh decode coded/ -o seen/ --format jpeg  a folder
     icmh decode - -o - < photo.icm | display   a pipe
     """
@@ -61,30 +77,50 @@ def command(
         raise UsageError(f"--task {task}: no task has such a name")
     suffix = SUFFIXES[format_ or "png"]
     infix = f".{task}" if task else ""
-    jobs = files.plan(inputs, [".icm"], output, suffix, infix)
+    planned = files.plan(inputs, [".icm"], output, suffix, infix)
 
     def check(job: Job) -> None:
         files.check_source(job.source)
         files.check_target(job.target, [job.source], force=force)
         _check_format(job.target, format_)
 
-    def start() -> Callable[[Job], None]:
-        from icmhcodec import imageio
-        from icmhcodec.pipeline.codec import Codec
+    def finish(job: Job, found: Found) -> None:
+        data, layer, warnings = found
+        for warning in warnings:
+            complain(f"{files.name(job.source)}: {warning}")
+        files.write(job.target, data, force=force)
+        detail(f"{files.name(job.target, 'stdout')}: the picture of layer {layer}")
 
-        codec = Codec(device=device, threads=threads, precision=precision)
+    layer = {"task": task, "human": human, "partial": partial, "crop": crop}
+    start = functools.partial(_start, layer, format_, strip, device, threads, precision)
+    return batch.run("decode", planned, check, start, finish, processes=jobs, threads=threads)
 
-        def work(job: Job) -> None:
-            data = files.read_icm(job.source)
-            decoded = codec.decode(data, task=task, human=human, partial=partial)
-            for warning in decoded.warnings:
-                complain(f"{files.name(job.source)}: {warning}")
-            imageio.write(decoded.picture, job.target, format_, force=force)
-            detail(f"{files.name(job.target, 'stdout')}: the picture of layer {decoded.layer}")
 
-        return work
+Found = tuple[bytes, str, tuple[str, ...]]  # the picture's file, its layer, warnings
 
-    return batch.run("decode", jobs, check, start)
+
+def _start(
+    choices: dict[str, Any],
+    format_: str | None,
+    strip: bool,
+    device: str,
+    threads: int | None,
+    precision: str,
+) -> Callable[[Job], Found]:
+    from icmhcodec.imageio.write import encode
+    from icmhcodec.pipeline.codec import Codec
+
+    codec = Codec(device=device, threads=threads, precision=precision)
+
+    def work(job: Job) -> Found:
+        decoded = codec.decode(files.read_icm(job.source), **choices)
+        chosen = format_ or ("png" if job.target == STREAM else job.target.suffix)
+        with files.blamed(job.target):
+            bare = replace(decoded.picture, exif=None, xmp=None)
+            data = encode(bare if strip else decoded.picture, chosen)
+        return data, decoded.layer, tuple(decoded.warnings)
+
+    return work
 
 
 def _check_format(target: Path, chosen: str | None) -> None:

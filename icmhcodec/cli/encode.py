@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,8 +69,16 @@ PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".avif")
     type=click.IntRange(0, 64),
     help="Leave out elements of smaller scale index, 0: none; default: as the picture allows.",
 )
+@click.option(
+    "--tile",
+    type=click.IntRange(min=0),
+    metavar="PIXELS",
+    help="Side of tiles that decode alone, a multiple of 64, 0: none; default: 1024 above 16 "
+    "megapixels.",
+)
 @click.option("--strip", is_flag=True, help="Leave out EXIF and XMP; the colour profile stays.")
 @options.machine
+@options.jobs
 @options.force
 @options.as_json
 @options.common
@@ -83,34 +92,30 @@ def command(
     device: str,
     threads: int | None,
     precision: str,
+    jobs: int,
     force: bool,
     as_json: bool,
     **choices: Any,
 ) -> int:
     """Code pictures into .icm files, the layers of tasks first.
 
-    INPUT is a file, a folder, a glob, or - for stdin (to stdout without -o).
+    INPUT is a file, a folder, a glob, or - for stdin (to stdout without -o); of a folder's those
+    are left out whose .icm file is there and newer.
 
     \b
     icmh encode photo.jpg                      photo.icm
     icmh encode photo.jpg --task det -q 5      with a layer for detectors
     icmh encode photos/ -o coded/ --bpp 0.5    a folder, no file above 0.5 bpp
+    icmh encode photos/ -o coded/ --jobs 4     in four processes
     """
     _check_choices(choices)
-    jobs = files.plan(inputs, PICTURES, output, ".icm")
-    if as_json and any(job.target == STREAM for job in jobs):
+    planned = files.plan(inputs, PICTURES, output, ".icm")
+    if as_json and any(job.target == STREAM for job in planned):
         raise UsageError("--json and the file cannot share stdout; give -o FILE")
 
     def check(job: Job) -> None:
         files.check_source(job.source)
         files.check_target(job.target, [job.source], force=force)
-
-    def start() -> Callable[[Job], None]:
-        from icmhcodec.pipeline.codec import Codec
-
-        codec = Codec(base, device=device, threads=threads, precision=precision)
-        arguments = _arguments(choices)
-        return lambda job: finish(job, _encode(codec, job.source, arguments))
 
     def finish(job: Job, encoded: Encoded) -> None:
         files.write(job.target, encoded.data, force=force)
@@ -119,7 +124,18 @@ def command(
         if not encoded.met:
             raise IcmhError(_unmet(choices, encoded))
 
-    return batch.run("encode", jobs, check, start)
+    start = partial(_start, choices, base, device, threads, precision)
+    return batch.run("encode", planned, check, start, finish, processes=jobs, threads=threads)
+
+
+def _start(
+    choices: dict[str, Any], base: str, device: str, threads: int | None, precision: str
+) -> Callable[[Job], Encoded]:
+    from icmhcodec.pipeline.codec import Codec
+
+    codec = Codec(base, device=device, threads=threads, precision=precision)
+    arguments = _arguments(choices)
+    return lambda job: _encode(codec, job.source, arguments)
 
 
 def _check_choices(choices: dict[str, Any]) -> None:
@@ -151,7 +167,8 @@ def _read_mask(path: Path) -> np.ndarray[Any, np.dtype[np.bool_]]:
     from icmhcodec import imageio
 
     files.check_source(path)
-    white: np.ndarray[Any, np.dtype[np.bool_]] = imageio.read(path).pixels.mean(axis=2) >= 128
+    levels = imageio.to_eight_bits(imageio.read(path)).pixels
+    white: np.ndarray[Any, np.dtype[np.bool_]] = levels.mean(axis=2) >= 128
     return white
 
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from icmhcodec.errors import FormatError, IcmhError, UsageError
+from icmhcodec.errors import ExistsError, FormatError, IcmhError, UsageError
 
 STREAM = Path("-")
 """Stands for stdin as an input and for stdout as an output."""
@@ -22,6 +22,8 @@ class Job:
 
     source: Path
     target: Path
+    in_bulk: bool = False
+    """Whether it is one of many, of which those whose result is there are left out."""
 
 
 def plan(
@@ -46,7 +48,7 @@ def plan(
             target = STREAM if source == STREAM else source.with_name(stem + infix + suffix)
         else:
             target = folder / (stem + infix + suffix) if folder else Path(output)
-        jobs.append(Job(source, target))
+        jobs.append(Job(source, target, in_bulk=several))
     _refuse_clashes(jobs)
     return jobs
 
@@ -100,7 +102,8 @@ def check_target(target: Path, sources: Iterable[Path], *, force: bool) -> None:
     """Refuse, before any work, a target that cannot or should not be written.
 
     Raises:
-        UsageError: it is a folder, lies in none, is an input, or exists and `force` is not set.
+        ExistsError: it exists and `force` is not set.
+        UsageError: it is a folder, lies in none, is an input, or exists and is older than an input.
     """
     if target == STREAM:
         if sys.stdout.isatty():
@@ -114,8 +117,13 @@ def check_target(target: Path, sources: Iterable[Path], *, force: bool) -> None:
         return
     if any(source != STREAM and source.exists() and source.samefile(target) for source in sources):
         raise UsageError(f"{target} is the input itself; name another output")
-    if not force:
-        raise UsageError(f"{target} exists; --force overwrites it")
+    if force:
+        return
+    made = target.stat().st_mtime_ns
+    for source in sources:
+        if source != STREAM and source.exists() and source.stat().st_mtime_ns > made:
+            raise UsageError(f"{target} exists and is older than {source}; --force overwrites it")
+    raise ExistsError(f"{target} exists; --force overwrites it")
 
 
 def read_icm(source: Path) -> bytes:
@@ -124,9 +132,15 @@ def read_icm(source: Path) -> bytes:
     Raises:
         UsageError: there is no such file, or it is a folder.
         FormatError: it is empty.
+        IcmhError: it was written to meanwhile.
     """
     check_source(source)
-    data = sys.stdin.buffer.read() if source == STREAM else source.read_bytes()
+    if source == STREAM:
+        data = sys.stdin.buffer.read()
+    else:
+        from icmhcodec.imageio.atomic import read_whole
+
+        data = read_whole(source)
     if not data:
         raise FormatError(f"{name(source)} is empty; an .icm file is expected")
     return data
@@ -151,12 +165,23 @@ def check_folder(folder: Path) -> None:
 def write(target: Path, data: bytes, *, force: bool) -> None:
     """Write a whole file or none, or to stdout."""
     if target == STREAM:
-        sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
+        _write_stdout(data)
         return
     from icmhcodec.imageio.atomic import atomic_write
 
     atomic_write(target, data, force=force)
+
+
+def _write_stdout(data: bytes) -> None:
+    try:
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        # Else the interpreter tries once more at its end, and complains.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise IcmhError(f"stdout: cannot be written: {error.strerror}") from error
 
 
 def name(path: Path, stream: str = "stdin") -> str:

@@ -54,8 +54,10 @@ def command(inputs: tuple[Path, ...], as_json: bool) -> int:
 
 
 def _print(name: str, found: dict[str, Any]) -> None:
+    columns, rows = found["tiles"]["columns"], found["tiles"]["rows"]
+    tiles = f" in {columns}x{rows} tiles" if columns * rows > 1 else ""
     click.echo(
-        f"{name}: {found['width']}x{found['height']} {found['channels']}, "
+        f"{name}: {found['width']}x{found['height']} {found['channels']}{tiles}, "
         f"{found['bytes']:,} bytes, {found['bpp']:.4f} bpp"
     )
     tables.print_table(COLUMNS, _rows(found))

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import shlex
+import signal
 import sys
 from importlib import import_module
+from types import FrameType
 from typing import Any
 
 import click
@@ -12,7 +15,7 @@ import click
 from icmhcodec.cli import options
 from icmhcodec.cli.report import Settings, complain, describe, help_if_alone
 
-COMMANDS = ("encode", "decode", "info", "split", "join", "verify", "models", "train")
+COMMANDS = ("encode", "decode", "info", "split", "join", "verify", "bench", "models", "train")
 
 EPILOG = """\b
 Exit codes:
@@ -23,7 +26,14 @@ Exit codes:
   4    needs weights or adapters that are not here
   5    written in a newer format
   130  interrupted
-With several inputs a run goes on after a bad one, names it, and ends with 1."""
+  143  terminated
+With several inputs a run goes on after a bad one, names it, and ends with 1.
+Results that are there already stay: the same command does the rest of a
+run that was stopped."""
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM came: everything ends in order, as after Ctrl-C."""
 
 
 class Root(click.Group):
@@ -41,14 +51,20 @@ class Root(click.Group):
         assert isinstance(command, click.Command)
         return command
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse; reports quote the command as it was given."""
+        ctx.meta[options.COMMAND_LINE] = shlex.join(["icmh", *args])
+        return super().parse_args(ctx, args)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command; Ctrl-C and a closed pipe end it with one line or none."""
         try:
             result = super().invoke(ctx)
             sys.stdout.flush()
-        except KeyboardInterrupt:
-            complain("interrupted")
-            raise click.exceptions.Exit(130) from None
+        except KeyboardInterrupt as stop:
+            complain(str(stop) or "interrupted")
+            code = 143 if isinstance(stop, Terminated) else 130
+            raise click.exceptions.Exit(code) from None
         except BrokenPipeError:
             # Else the interpreter tries to flush once more at its end, and complains.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -106,4 +122,9 @@ def icmh(ctx: click.Context) -> None:
 
 def main() -> None:
     """Run `icmh` with the arguments of the process."""
+    signal.signal(signal.SIGTERM, _terminate)
     icmh(prog_name="icmh")
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    raise Terminated("terminated")

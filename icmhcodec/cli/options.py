@@ -13,7 +13,11 @@ from icmhcodec.cli.report import Settings
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+COMMAND_LINE = "icmhcodec.command_line"
+"""Under this name click's `Context.meta` has the command as it was given."""
+
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kM]?)B?")
+_CROP = re.compile(r"(\d{1,9}),(\d{1,9}),(\d{1,9}),(\d{1,9})")
 _UNITS = {"": 1, "k": 1_000, "M": 1_000_000}
 
 
@@ -80,6 +84,14 @@ def machine(function: F) -> F:
     return device(threads(precision(function)))
 
 
+jobs = click.option(
+    "-j",
+    "--jobs",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Worker processes; each has its share of the cores, or --threads.",
+)
 force = click.option("--force", is_flag=True, help="Overwrite files that exist.")
 as_json = click.option("--json", "as_json", is_flag=True, help="Report as JSON, a line per file.")
 inputs = click.argument(
@@ -96,6 +108,18 @@ def output(help_text: str, *, required: bool = False) -> Callable[[F], F]:
 def outputs(help_text: str) -> Callable[[F], F]:
     """Add `-o FILE` or `-o FOLDER/`: text, for a path forgets its last slash."""
     return click.option("-o", "--output", metavar="PATH", help=help_text)
+
+
+def parse_crop(
+    ctx: click.Context, param: click.Parameter, value: str | None
+) -> tuple[int, int, int, int] | None:
+    """Read a region: `x,y,width,height` in pixels."""
+    if value is None:
+        return None
+    match = _CROP.fullmatch(value)
+    if match is None or not int(match[3]) or not int(match[4]):
+        raise click.BadParameter(f"{value!r} is no region; write x,y,width,height", ctx, param)
+    return int(match[1]), int(match[2]), int(match[3]), int(match[4])
 
 
 def parse_tasks(

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -76,6 +78,48 @@ def test_what_stops_the_whole_run_is_not_caught() -> None:
         batch.run(None, jobs("a", "b"), unchecked, lambda: close)
     with pytest.raises(KeyboardInterrupt):
         batch.run(None, jobs("a", "b"), unchecked, lambda: interrupt)
+
+
+def start_elsewhere() -> Callable[[Job], int]:
+    def elsewhere(job: Job) -> int:
+        work(job)
+        return os.getpid()
+
+    return elsewhere
+
+
+def test_several_processes_do_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+    done = {}
+
+    def finish(job: Job, process: int) -> None:
+        done[job.source.name] = process
+
+    several = [Job(Path(name), Path("out")) for name in ("a", "bad", "c")]
+    assert batch.run("test", several, unchecked, start_elsewhere, finish, processes=2) == 1
+    assert sorted(done) == ["a", "c"]
+    assert os.getpid() not in done.values()
+    said = capsys.readouterr().err.splitlines()
+    assert said == ["icmh: bad: damaged", "icmh: 1 of 3 inputs failed"]
+
+
+def test_stdin_is_read_in_this_process() -> None:
+    done = []
+    some = [Job(STREAM, STREAM), Job(Path("a"), STREAM)]
+    finish = lambda job, process: done.append(process)  # noqa: E731
+    assert batch.run(None, some, unchecked, start_elsewhere, finish, processes=2) == 0
+    assert done == [os.getpid()] * 2
+
+
+def test_a_bar_for_each_and_one_for_all(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
+    with batch.bars({"one": 2, "two": 3}) as advance:
+        advance("one", 2)
+        advance("two", 1)
+    said = capsys.readouterr().err
+    assert all(shown in said for shown in ("one", "2/2", "two", "1/3", "all", "3/5"))
 
 
 def test_a_bar_is_shown_on_a_terminal(

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from icmhcodec import imageio
+
 from .conftest import Run, lines, sample, spawn
 
 JPEG = b"\xff\xd8\xff"
@@ -62,6 +64,25 @@ def test_formats_and_pipes(run: Run, coded: Path) -> None:
     assert process.stdout == piped.stdout_bytes
 
 
+def test_sixteen_bits_and_metadata_that_may_be_stripped(run: Run) -> None:
+    sample = Path(__file__).parents[1] / "imageio" / "samples"
+    base = ("--base", "test-tiny")
+    assert (
+        run("encode", sample / "rgb16.png", sample / "turbo.jpg", *base, "-o", "c/").exit_code == 0
+    )
+    assert run("decode", "c/rgb16.icm", "-o", "fine.tif").exit_code == 0
+    assert imageio.read("fine.tif").depth == 16
+    assert run("decode", "c/rgb16.icm", "-o", "coarse.jpg").exit_code == 0
+    assert imageio.read("coarse.jpg").depth == 8
+    assert run("decode", "c/turbo.icm", "-o", "full.png").exit_code == 0
+    assert run("decode", "c/turbo.icm", "--strip", "-o", "bare.png").exit_code == 0
+    full, bare = imageio.read("full.png"), imageio.read("bare.png")
+    assert np.array_equal(full.pixels, bare.pixels)
+    assert full.exif is not None
+    assert full.xmp is not None
+    assert (bare.icc, bare.exif, bare.xmp) == (full.icc, None, None)
+
+
 def test_partial(run: Run, coded: Path) -> None:
     cut = coded.read_bytes()[:-30]
     coded.write_bytes(cut)
@@ -73,9 +94,18 @@ def test_partial(run: Run, coded: Path) -> None:
     assert Path("coded.png").exists()
 
 
+@pytest.mark.usefixtures("coded")
+def test_a_region(run: Run) -> None:
+    assert run("decode", "coded.icm").exit_code == 0
+    assert run("decode", "coded.icm", "--crop", "20,10,30,16", "-o", "part.png").exit_code == 0
+    difference = pixels("part.png").astype(int) - pixels("coded.png")[10:26, 20:50]
+    assert np.abs(difference).max() <= 1
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
+        (("coded.icm", "--crop", "70,0,20,8"), 2, "80x48 pixels"),
         (("coded.icm", "--task", "../x"), 2, "no task"),
         (("coded.icm", "--task", "cls"), 2, "it has det, human"),
         (("coded.icm", "--task", "det", "--human"), 2, "exclude each other"),

@@ -40,6 +40,15 @@ def test_json(run: Run, photo: Path) -> None:
     assert [layer["task"] for layer in found["layers"]] == ["human"]
 
 
+def test_tiles(run: Run, photo: Path) -> None:
+    assert run("encode", photo, *TINY, "--tile", "64").exit_code == 0
+    assert info(photo.with_suffix(".icm").read_bytes())["tiles"] == {"columns": 2, "rows": 1}
+    assert "in 2x1 tiles" in run("info", photo.with_suffix(".icm")).stdout
+    result = run("encode", photo, *TINY, "--tile", "100", "--force")
+    assert result.exit_code == 2
+    assert "multiple of 64" in result.stderr
+
+
 def test_a_folder_goes_on_after_a_bad_file(run: Run, photo: Path) -> None:
     Path("in").mkdir()
     photo.rename("in/a.png")
@@ -50,6 +59,22 @@ def test_a_folder_goes_on_after_a_bad_file(run: Run, photo: Path) -> None:
     assert sorted(path.name for path in Path("out").iterdir()) == ["a.icm", "c.icm"]
     assert "in/b.png" in lines(result)[0]
     assert lines(result)[1:] == ["icmh: 1 of 3 inputs failed"]
+
+
+def test_several_processes_write_the_same_files(run: Run, photo: Path) -> None:
+    for name in ("a", "b", "c"):
+        Path("in").mkdir(exist_ok=True)
+        Path(f"in/{name}.png").write_bytes(photo.read_bytes())
+    Path("in/b.png").write_text("no picture")
+    one = run("encode", "in", "-o", "one/", *TINY)
+    two = run("encode", "in", "-o", "two/", *TINY, "--jobs", "2")
+    assert one.exit_code == two.exit_code == 1
+    assert two.stderr == one.stderr
+    for name in ("a.icm", "c.icm"):
+        assert Path("two", name).read_bytes() == Path("one", name).read_bytes()
+    assert run("decode", "two", "-o", "seen/", "--jobs", "2").exit_code == 0
+    run("decode", "two/a.icm", "-o", "a.png")
+    assert Path("seen/a.png").read_bytes() == Path("a.png").read_bytes()
 
 
 def test_sizes_are_kept_or_the_nearest_is_written(run: Run, photo: Path) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from icmhcodec.cli.files import (
     read_icm,
     write,
 )
-from icmhcodec.errors import FormatError, UsageError
+from icmhcodec.errors import ExistsError, FormatError, UsageError
 
 PICTURES = [".png", ".jpg"]
 
@@ -59,7 +60,7 @@ def test_nothing_to_expand_is_said(folder: Path) -> None:
 
 def test_results_go_beside_their_inputs(folder: Path) -> None:
     jobs = plan([folder / "b.png", STREAM], PICTURES, None, ".icm")
-    assert jobs == [Job(folder / "b.png", folder / "b.icm"), Job(STREAM, STREAM)]
+    assert jobs == [Job(folder / "b.png", folder / "b.icm", True), Job(STREAM, STREAM, True)]
     assert plan([folder / "b.det.icm"], [".icm"], None, ".png", ".det")[0].target.name == (
         "b.det.png"
     )
@@ -76,7 +77,7 @@ def test_a_single_file_goes_to_the_output(folder: Path) -> None:
 def test_a_folder_goes_to_a_folder_even_with_one_file(folder: Path) -> None:
     (folder / "b.png").unlink()
     jobs = plan([folder], PICTURES, "coded", ".icm")
-    assert jobs == [Job(folder / "a.JPG", Path("coded/a.icm"))]
+    assert jobs == [Job(folder / "a.JPG", Path("coded/a.icm"), in_bulk=True)]
     assert Path("coded").is_dir()
 
 
@@ -106,6 +107,19 @@ def test_targets_are_checked_before_the_work(folder: Path) -> None:
     ):
         with pytest.raises(UsageError, match=message):
             check_target(target, [source], force=force)
+
+
+def test_a_result_that_is_there_may_be_old(folder: Path) -> None:
+    source, target = folder / "b.png", folder / "b.icm"
+    target.write_bytes(b"x")
+    made = target.stat().st_mtime_ns
+    os.utime(source, ns=(made, made))
+    with pytest.raises(ExistsError, match="exists; --force"):
+        check_target(target, [STREAM, source], force=False)
+    os.utime(source, ns=(made + 1, made + 1))
+    with pytest.raises(UsageError, match=r"is older than .*b\.png; --force") as caught:
+        check_target(target, [STREAM, source], force=False)
+    assert not isinstance(caught.value, ExistsError)
 
 
 def test_a_link_to_the_input_is_the_input(folder: Path) -> None:

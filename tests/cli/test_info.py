@@ -58,7 +58,7 @@ def test_stdin(run: Run) -> None:
         (b"", 3, "is empty"),
         (b"text", 3, "not an .icm file"),
         (sample()[:20], 3, "truncated"),
-        (sample()[:8] + b"\x01" + sample()[9:], 5, "update icmh"),
+        (sample()[:8] + b"\x02" + sample()[9:], 5, "update icmh"),
         (sample()[:40] + b"\xff" + sample()[41:], 3, "damaged"),
     ],
 )

@@ -26,8 +26,8 @@ def test_help_lists_the_commands_and_exit_codes(run: Run) -> None:
 
 
 def test_commands_not_yet_made_are_not_listed(run: Run) -> None:
-    assert not {"bench", "show"} & set(COMMANDS)
-    assert run("bench").exit_code == 2
+    assert "show" not in COMMANDS
+    assert run("show").exit_code == 2
 
 
 @pytest.mark.parametrize("command", [(), *((name,) for name in COMMANDS)])

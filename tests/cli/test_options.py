@@ -3,7 +3,7 @@ from __future__ import annotations
 import click
 import pytest
 
-from icmhcodec.cli.options import parse_names, parse_size, parse_tasks
+from icmhcodec.cli.options import parse_crop, parse_names, parse_size, parse_tasks
 
 CONTEXT = click.Context(click.Command("test"))
 PARAMETER = click.Option(["--option"])
@@ -20,6 +20,17 @@ def test_sizes(text: str, size: int) -> None:
 def test_no_sizes(text: str) -> None:
     with pytest.raises(click.BadParameter, match="is no size"):
         parse_size(CONTEXT, PARAMETER, text)
+
+
+def test_regions() -> None:
+    assert parse_crop(CONTEXT, PARAMETER, None) is None
+    assert parse_crop(CONTEXT, PARAMETER, "4000,20,800,1") == (4000, 20, 800, 1)
+
+
+@pytest.mark.parametrize("text", ["", "1,2,3", "1,2,3,0", "-1,2,3,4", "1,2,3,4,5", "1, 2,3,4"])
+def test_no_regions(text: str) -> None:
+    with pytest.raises(click.BadParameter, match="is no region"):
+        parse_crop(CONTEXT, PARAMETER, text)
 
 
 def test_tasks_are_split_at_commas() -> None:

@@ -1,0 +1,295 @@
+"""A run over a data set: what is known already, what workers measure, and what failed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from icmhcodec.bench import cache as caching
+from icmhcodec.bench import codecs, measure
+from icmhcodec.bench.cache import Cache
+from icmhcodec.bench.contract import ComparedCodec, Observation, Resources, Sample
+from icmhcodec.errors import IcmhError
+from icmhcodec.pipeline import jobs
+from icmhcodec.tasks.contract import RecognitionNetwork, load_network
+
+Step = tuple[str, float]  # codec by label, and point
+Points = Mapping[str, Sequence[float]]  # by codec's name, where it is not to have its own
+ORIGINAL_STEP = (measure.ORIGINAL, 0.0)
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What every worker has: the codecs by label, and the network, None for people's eyes only."""
+
+    codecs: Mapping[str, ComparedCodec]
+    network: RecognitionNetwork[Any] | None
+
+    def identity(self) -> dict[str, Any]:
+        """What decides results, but for the pictures and the points."""
+        network = self.network
+        return {
+            "codecs": {label: dict(codec.identity()) for label, codec in self.codecs.items()},
+            "network": network and f"{network.name} {network.fingerprint}",
+            "metrics": measure.metric_versions(),
+        }
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A picture that is left out of all curves, or without `sample` a codec that is."""
+
+    sample: str | None
+    codec: str | None
+    message: str
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is to be measured of one picture."""
+
+    sample: Sample
+    steps: tuple[Step, ...]
+
+
+Result = tuple[Step, str | Failure]  # observations as JSON, as the cache keeps them
+Spread = Callable[[Sequence[Task]], Generator[tuple[Task, Result | Exception], None, None]]
+Progress = Callable[[str, int], None]  # codec by label, and how many more of its steps are done
+
+
+def label(codec: ComparedCodec) -> str:
+    """Name of a codec among those of a run: codec/profile."""
+    return f"{codec.name}/{codec.profile}"
+
+
+def prepare(
+    specs: Sequence[str],
+    network: str | None = None,
+    *,
+    profile: str | None = None,
+    device: str = "cpu",
+    threads: int | None = None,
+) -> Bench:
+    """Make the codecs of `specs` and load the network, named by itself or by its task.
+
+    `profile` is the only one of icmh's layered profiles that is wanted; `device` is the network's
+    and that of codecs that can use it.
+    Errors: UsageError and MissingWeightsError, as `codecs.create` and `load_network` raise them.
+    """
+    if threads is not None:
+        torch.set_num_threads(threads)
+    seeing = None if network is None else load_network(network).to(device)
+    tasks = () if seeing is None else (seeing.task,)
+    side = seeing.side or None if seeing else None
+    resources = Resources(threads, device)
+    made: dict[str, ComparedCodec] = {}
+    for spec in dict.fromkeys(specs):
+        for codec in codecs.create(spec, tasks=tasks, side=side, resources=resources):
+            if profile is None or codec.profile in (profile, "plain", "simulcast"):
+                made.setdefault(label(codec), codec)
+    return Bench(made, seeing)
+
+
+def steps(bench: Bench, points: Points) -> list[Step]:
+    """All that is to be measured of a picture, in the order of the report."""
+    return [ORIGINAL_STEP] + [
+        (name, float(point))
+        for name, codec in bench.codecs.items()
+        for point in points.get(codec.name, codec.points)
+    ]
+
+
+def run(
+    bench: Bench,
+    samples: Sequence[Sample],
+    *,
+    points: Points | None = None,
+    cache: Cache | None = None,
+    spread: Spread | None = None,
+    progress: Progress = lambda label, count: None,
+) -> tuple[list[Observation], list[Failure]]:
+    """Observations of every picture at every point of every codec, and what failed.
+
+    All curves have the same pictures: one that cannot be read, or at which a codec fails, is left
+    out of all; a codec that fails at every picture is left out itself. What `cache` knows is not
+    measured again. `spread` has tasks done elsewhere (`start` makes the workers); by default all
+    is done here. The order of the result depends neither on that nor on the cache.
+    """
+    found = _Found(bench, steps(bench, points or {}), cache, progress)
+    tasks = [task for sample in samples if (task := found.look_up(sample)).steps]
+    if tasks:
+        work = partial(_work, bench)
+        results = spread(tasks) if spread else jobs.run(tasks, lambda: work)
+        with closing(results):
+            for task, result in results:
+                found.note(task, result)
+    return found.kept(samples)
+
+
+def start(prepare: Callable[[], Bench], identity: Mapping[str, Any]) -> jobs.Work[Task, Result]:
+    """Make a worker: its bench, which must be as the one that asks for results.
+
+    Errors: those of `prepare`; IcmhError where versions or weights differ.
+    """
+    bench = prepare()
+    for difference in _differences(bench.identity(), identity):
+        raise IcmhError(f"a worker has {difference}; install the same everywhere")
+    return partial(_work, bench)
+
+
+def _differences(own: Any, expected: Any, name: str = "") -> Iterator[str]:
+    if isinstance(own, Mapping) and isinstance(expected, Mapping):
+        for key in {**expected, **own}:
+            yield from _differences(own.get(key), expected.get(key), f"{name} {key}".strip())
+    elif own != expected:
+        yield f"{name}: {own}, the command {expected}"
+
+
+def _work(bench: Bench, task: Task) -> Iterator[Result]:
+    """Measure one picture: it is read once, and once seen by the network as it is."""
+    reference = measure.refer(task.sample, bench.network)
+    failed = set()
+    for step in task.steps:
+        name, point = step
+        if name in failed:
+            continue
+        try:
+            if step == ORIGINAL_STEP:
+                observations = [measure.measure_original(reference)]
+            else:
+                observations = measure.measure(reference, bench.codecs[name], point)
+            yield step, json.dumps([asdict(one) for one in observations])
+        except Exception as error:
+            failed.add(name)
+            yield step, Failure(task.sample.name, name, f"at {point:g}: {_describe(error)}")
+
+
+def _describe(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return text if isinstance(error, IcmhError) else f"{type(error).__name__}: {text}"
+
+
+class _Found:
+    """What a run has found so far."""
+
+    def __init__(
+        self, bench: Bench, steps: Sequence[Step], cache: Cache | None, progress: Progress
+    ) -> None:
+        self._steps, self._cache, self._progress = steps, cache, progress
+        self._network = bench.network
+        identity = bench.identity()
+        about = {measure.ORIGINAL: {}, **identity.pop("codecs")}
+        self._settings = {
+            (name, point): {"codec": [name, about[name]], "point": point, **identity}
+            for name, point in steps
+        }
+        self._keys: dict[tuple[str, Step], str] = {}
+        self._known: dict[tuple[str, Step], list[Observation]] = {}
+        self._left: dict[str, set[Step]] = {}
+        self._failures: dict[tuple[str, str | None], Failure] = {}
+
+    def look_up(self, sample: Sample) -> Task:
+        """Take of a picture what the cache knows; the rest is the task."""
+        self._left[sample.name] = set(self._steps)
+        if self._cache is None:
+            return Task(sample, tuple(self._steps))
+        try:
+            about = [_digest(sample.path), self._truth(sample)]
+        except OSError as error:
+            self._fail(Failure(sample.name, None, f"cannot be read: {error.strerror}"))
+            return Task(sample, ())
+        missing = []
+        for step in self._steps:
+            key = caching.key({"picture": about, **self._settings[step]})
+            self._keys[sample.name, step] = key
+            known = _loaded(self._cache.get(key), sample.name)
+            if known:
+                self._add(sample.name, step, known)
+            else:
+                missing.append(step)
+        return Task(sample, tuple(missing))
+
+    def note(self, task: Task, result: Result | Exception) -> None:
+        """Keep what a worker gave."""
+        name = task.sample.name
+        if isinstance(result, Exception):
+            self._fail(Failure(name, None, _describe(result)))
+            return
+        step, value = result
+        if isinstance(value, Failure):
+            self._fail(value)
+            return
+        if self._cache is not None:
+            self._cache.put(self._keys[name, step], value)
+        known = _loaded(value, name)
+        assert known is not None
+        self._add(name, step, known)
+
+    def kept(self, samples: Sequence[Sample]) -> tuple[list[Observation], list[Failure]]:
+        """What is left when pictures and codecs that failed are left out."""
+        unreadable = {name for name, codec in self._failures if codec is None}
+        failing = [codec for name, codec in self._failures if name not in unreadable]
+        readable = len(samples) - len(unreadable)
+        useless = {codec for codec in failing if codec and failing.count(codec) == readable}
+        failures = [one for one in self._failures.values() if one.codec not in useless]
+        left_out = {one.sample for one in failures}
+        names = [sample.name for sample in samples]
+        observations = [
+            one
+            for name in names
+            if name not in left_out
+            for step in self._steps
+            if step[0] not in useless
+            for one in self._known[name, step]
+        ]
+        order = {name: number for number, name in enumerate(names)}
+        failures.sort(key=lambda one: (order[one.sample or ""], one.codec or ""))
+        for codec in sorted(useless):
+            first = next(one for one in self._failures.values() if one.codec == codec)
+            failures.append(Failure(None, codec, f"fails at every picture: {first.message}"))
+        return observations, failures
+
+    def _truth(self, sample: Sample) -> Any:
+        """What the network's observation depends on beside the picture: annotations, a mask."""
+        truth = None if self._network is None else sample.truths.get(self._network.task)
+        if isinstance(truth, str | Path):
+            return _digest(Path(truth))
+        return json.dumps(truth, sort_keys=True, default=str)
+
+    def _add(self, name: str, step: Step, observations: list[Observation]) -> None:
+        self._known[name, step] = observations
+        self._done(name, {step})
+
+    def _fail(self, failure: Failure) -> None:
+        name, codec = failure.sample, failure.codec
+        assert name is not None
+        self._failures[name, codec] = failure
+        self._done(name, {step for step in self._left[name] if codec in (None, step[0])})
+
+    def _done(self, name: str, done: set[Step]) -> None:
+        """Say it once of each step; the results of a task that was begun twice come twice."""
+        for step in done & self._left[name]:
+            self._progress(step[0], 1)
+        self._left[name] -= done
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _loaded(text: str | None, sample: str) -> list[Observation] | None:
+    """Observations of a text, as those of this picture; None where it is none or damaged."""
+    if text is None:
+        return None
+    try:
+        return [replace(Observation(**one), sample=sample) for one in json.loads(text)]
+    except (ValueError, TypeError):
+        return None

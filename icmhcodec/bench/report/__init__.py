@@ -1,0 +1,1 @@
+"""Reports of a benchmark: CSV, plot and page, all made from the same summary."""
