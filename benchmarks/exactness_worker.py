@@ -28,11 +28,14 @@ from icmhcodec.codecs.contract import BaseCodec
 from icmhcodec.codecs.hyperprior import LEAK, Hyperprior
 from icmhcodec.codecs.transforms import Transform
 from icmhcodec.codecs.weights import float_hyper_synthesis
+from icmhcodec.container import Region
+from icmhcodec.entropy import regions
 from icmhcodec.entropy.model import MEAN_BITS, SCALE_BITS, EntropyModel
 from icmhcodec.errors import IcmhError
 from icmhcodec.pipeline import decode as decoding
 from icmhcodec.pipeline import encode as encoding
 from icmhcodec.pipeline import latent
+from icmhcodec.pipeline.area import area_of
 from icmhcodec.pipeline.encode import Options
 from icmhcodec.pipeline.latent import LayerToDecode, Quantised
 from icmhcodec.pipeline.networks import Networks
@@ -141,7 +144,9 @@ class FloatEntropy(EntropyModel):
         self._arithmetic = arithmetic
         self._h_s = float_hyper_synthesis(tensors)
 
-    def parameters(self, z_symbols: Tensor, *, reference: bool = False) -> tuple[Tensor, Tensor]:
+    def parameters(
+        self, z_symbols: Tensor, region: Region | None = None, *, reference: bool = False
+    ) -> tuple[Tensor, Tensor]:
         medians = self.z_medians[:, None, None] * 2.0**-MEAN_BITS
         x = (z_symbols + medians)[None]
         for i in (0, 2, 4):
@@ -154,6 +159,8 @@ class FloatEntropy(EntropyModel):
                 x = F.conv2d(x, weight, bias, padding=1)
         scale, mean = x[0].float().chunk(2)
         index = torch.bucketize(scale * 2**SCALE_BITS, self.thresholds.float(), out_int32=True)
+        region = region or regions.whole((index.shape[1], index.shape[2]))
+        mean, index = (regions.crop(plane, region) for plane in (mean, index))
         return torch.round(mean * 2**MEAN_BITS).int(), index.to(torch.uint8)
 
     def _operands(self, x: Tensor, weight: Tensor, bias: Tensor) -> tuple[Tensor, ...]:
@@ -230,9 +237,9 @@ def decoded_digest(networks: Networks, data: bytes) -> str:
     codec: BaseCodec = networks.base_of(group.codec, torch.float32)
     size = header.width, header.height
     z_symbols = latent.decode_hyper(codec, group, file.hyper[0], *size).to(codec.device)
-    prior = latent.prior_of(codec, z_symbols, *size)
     layers = [LayerToDecode(n, layer, file.layers[n]) for n, layer in enumerate(header.layers)]
-    symbols = latent.decode_layers(codec, prior, group, max(size), layers)
+    area = area_of(*size, header.tiles)
+    prior, symbols = latent.decode_layers(codec, z_symbols, group, area, layers)
     return digest(z_symbols, prior.mean, prior.index, symbols)
 
 

@@ -36,11 +36,12 @@ from benchmarks.common import Pixels
 from icmhcodec import container
 from icmhcodec.codecs import registry
 from icmhcodec.codecs.contract import QUALITY_UNIT, BaseCodec
-from icmhcodec.entropy.coder import Tables
 from icmhcodec.pipeline import latent
+from icmhcodec.pipeline.area import area_of
 from icmhcodec.pipeline.codec import DEFAULT_BASE, Codec
 from icmhcodec.pipeline.latent import Quantised
 from icmhcodec.pipeline.tensors import to_input
+from icmhcodec.training.evaluate import compare_stages, scale_index
 
 Row = dict[str, Any]
 
@@ -110,7 +111,8 @@ def against_model(bench: Bench, pixels: Pixels, quality: float) -> Row:
     """What the float model makes of the picture, and the integer stage beside it."""
     codec, units = bench.inside, round(quality * QUALITY_UNIT)
     y = codec.analysis(to_input(pixels, codec.device))
-    quantised = latent.quantise(codec, y, (pixels.shape[1], pixels.shape[0]), units, None)
+    area = area_of(pixels.shape[1], pixels.shape[0], (1, 1))
+    quantised = latent.quantise(codec, y, area, units, None)
     gain, _ = codec.gains(units)
     y = y * gain[:, None, None]
     z = codec.hyper_analysis(y)
@@ -123,43 +125,24 @@ def against_model(bench: Bench, pixels: Pixels, quality: float) -> Row:
         "coded": int(coded.sum()),
         "model_bits": sum(model_bits),
         "model_hyper_bits": model_bits[1],
-        **against_float_stage(bench, quantised, y, coded),
+        **against_float_stage(bench, quantised, y),
     }
 
 
-def against_float_stage(bench: Bench, quantised: Quantised, y: Tensor, coded: Tensor) -> Row:
+def against_float_stage(bench: Bench, quantised: Quantised, y: Tensor) -> Row:
     """Indexes that the integer stage moves, and ideal code lengths with its parameters or float."""
     entropy, rows, columns = bench.inside.entropy, *quantised.symbols.shape[1:]
     z_hat = quantised.z_symbols + entropy.z_medians[:, None, None] * 2.0**-8
     scale, mean = (part[0, :, :rows, :columns] for part in bench.model.h_s(z_hat[None]).chunk(2, 1))
-    index = bench.model.gaussian_conditional.build_indexes(scale)
     symbols = torch.round(y[0, :, :rows, :columns] - mean).int()
-    pairs = {
-        "integer_stage_bits": (quantised.symbols, quantised.prior.index),
-        "float_stage_bits": (symbols, index),
-    }
-    lengths = {
-        name: code_length(values[coded], indexes[coded], entropy.y_tables)
-        for name, (values, indexes) in pairs.items()
-    }
-    return lengths | {"moved": int((index != quantised.prior.index).sum())}
+    coded = quantised.coded
+    integer = quantised.symbols[coded], quantised.prior.index[coded]
+    stages = compare_stages(entropy.y_tables, integer, (symbols[coded], scale[coded]))
+    return stages | {"moved": int((scale_index(scale) != quantised.prior.index).sum())}
 
 
 def _bits(likelihoods: Tensor) -> float:
     return -float(likelihoods.double().log2().sum())
-
-
-def code_length(symbols: Tensor, indexes: Tensor, tables: Tables) -> float:
-    """Bits that an ideal range coder needs for symbols [n] with table indexes [n]."""
-    row = indexes.numpy().astype(np.int64)
-    slot = symbols.numpy().astype(np.int64) - tables.offsets[row]
-    escape = tables.lengths[row].astype(np.int64) - 2
-    outside = (slot < 0) | (slot >= escape)
-    used = np.where(outside, escape, slot)
-    frequency = tables.cdfs[row, used + 1] - tables.cdfs[row, used]
-    distance = np.where(slot < 0, -2 * slot - 1, 2 * (slot - escape))[outside]
-    digits = np.ceil(np.log2(distance + 1) / 4)  # of 4 bits each, after one that counts them
-    return float((16 - np.log2(frequency)).sum() + 4 * (1 + digits).sum())
 
 
 def layered(bench: Bench, pixels: Pixels, quality: float) -> Row:

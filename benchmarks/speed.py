@@ -37,6 +37,7 @@ from icmhcodec.codecs import registry
 from icmhcodec.codecs.contract import QUALITY_UNIT, BaseCodec
 from icmhcodec.container import HUMAN, Group
 from icmhcodec.pipeline import latent
+from icmhcodec.pipeline.area import area_of
 from icmhcodec.pipeline.codec import DEFAULT_BASE, Codec
 from icmhcodec.pipeline.latent import LayerToDecode, Request
 from icmhcodec.pipeline.networks import reference_of
@@ -154,10 +155,11 @@ def _own_stages(times: Times, codec: BaseCodec, quality: float, pixels: Pixels) 
     z = timed(times, "hyper-analysis", codec.hyper_analysis, gained)
     z_symbols = codec.entropy.hyper_symbols(z[0])
     timed(times, "entropy parameters", codec.entropy.parameters, z_symbols)
-    quantised = latent.quantise(codec, y, (width, height), units, None)
+    area = area_of(width, height, (1, 1))
+    quantised = latent.quantise(codec, y, area, units, None)
 
     def encode() -> tuple[tuple[bytes, ...], list[latent.Coded]]:
-        layers = latent.encode_layers(codec, quantised, 0, max(width, height), [Request(HUMAN)])
+        layers = latent.encode_layers(codec, quantised, area, 0, [Request(HUMAN)])
         return latent.encode_hyper(codec, quantised.z_symbols), layers
 
     hyper, [(layer, data)] = timed(times, "coding", encode)
@@ -167,10 +169,10 @@ def _own_stages(times: Times, codec: BaseCodec, quality: float, pixels: Pixels) 
     def decode() -> Tensor:
         latent.decode_hyper(codec, group, hyper, width, height)
         found = [LayerToDecode(0, layer, data)]
-        return latent.decode_layers(codec, quantised.prior, group, max(width, height), found)
+        return latent.decode_symbols(codec, quantised.prior, {}, group, area, found)
 
     symbols = timed(times, "decoding", decode)
-    y_hat = latent.dequantise(codec, quantised.prior, symbols, units)
+    y_hat = latent.values_of(codec, quantised.prior, symbols, area, units, area.region)
     timed(times, "synthesis", codec.synthesis, y_hat)
 
 

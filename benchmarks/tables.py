@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from typing import Any
 import click
 
 from benchmarks import common
+from icmhcodec.bench.report import words
 
 README = common.ROOT / "README.md"
 MARKED = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -187,43 +188,44 @@ def speed(results: Results) -> list[str]:
     ]
 
 
-def detection(results: Results) -> list[str]:
-    """The detection layer beside the base codec."""
-    ways = ("layer", "plain", "plain_interpolated", "shrunk_interpolated")
-    blocks = []
-    for metric in ("AP50", "AP", "agreement"):
-        rows = [
-            [
-                f"{row['quality']:g}, {row['level']}",
-                number(row["bpp"], 3),
-                percent(row["share_of_plain"]),
-                *(number(row[metric][way], 1) for way in ways),
-            ]
-            for row in results["comparison"]
-        ]
-        titles = ["q, level", "bpp", "of the plain file", "layer", "whole picture"]
-        titles += ["base codec, equal bits*", "shrunk to 416 px, equal bits*"]
-        blocks += [f"{metric}:", markdown(titles, rows)]
-    original = results["rows"]["uncompressed"]
-    head = (
-        f"{results['settings']['pictures']} COCO pictures, {results['settings']['network']}, "
-        f"uncompressed AP50 {number(original['AP50'], 1)}, AP {number(original['AP'], 1)}. "
-        "The layer's bits are those of the split-off file. Agreement is AP50 against what the "
-        "network finds on the uncompressed picture (score 0.3 and more)."
+def bench(results: Results) -> list[str]:
+    """A report of `icmh bench`: the uncompressed pictures, then BD-rates at the main metric."""
+    metric = words.main_metric(results) or "psnr"
+    curves, anchors = words.compared(results, metric)
+    network, data = results["network"], results["dataset"]
+    original = next(row for row in results["rows"] if row["curve"] == "original")
+    known = ", ".join(
+        f"{words.title(name)} {words.number(name, value)}"
+        for name, value in original["metrics"].items()
+        if name not in words.HUMAN_METRICS and name != "agreement"
     )
-    note = (
-        "\\* The base codec's own picture, of the whole photo or of the photo shrunk to what the "
-        "network reads, at the layer's bits over the original's pixels: real files at several "
-        "qualities, read off between them (linear in the logarithm of the bits)."
-    )
-    return [head, *blocks, note]
+    head = f"{data['images']} pictures, {data['pixels'] / 1e6:.1f} megapixels"
+    if network:
+        head += f"; {network['id']}, on the uncompressed pictures: {known}"
+    rows = [
+        [f"`{words.label(curve)}`"]
+        + [_compared(words.entry(results, curve, anchor, metric)) for anchor in anchors]
+        for curve in curves
+    ]
+    titles = [f"bits at equal {words.title(metric)}", *(f"to {words.label(a)}" for a in anchors)]
+    return [f"{head}. In brackets the 95 % interval over pictures.", markdown(titles, rows)]
+
+
+def _compared(found: Mapping[str, Any] | None) -> str:
+    if found is None or found["bd_rate_percent"] is None:
+        return "-"
+    between = f" [{found['ci95'][0]:+.0f} to {found['ci95'][1]:+.0f}]" if found["ci95"] else ""
+    return f"{found['bd_rate_percent']:+.1f} %{between}"
 
 
 TABLES: dict[str, tuple[str, Callable[[Results], list[str]]]] = {
     "kodak": ("rate.json", kodak),
     "exactness": ("exactness.json", exactness),
     "speed": ("speed.json", speed),
-    "detection": ("detection.json", detection),
+    "bench-people": ("bench-kodak.json", bench),
+    "bench-detection": ("bench-detection.json", bench),
+    "bench-classification": ("bench-classification.json", bench),
+    "bench-segmentation": ("bench-segmentation.json", bench),
 }
 
 

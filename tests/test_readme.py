@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from icmhcodec.cli.main import icmh
+from icmhcodec.pipeline.codec import Codec
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
 
@@ -28,6 +29,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     y, x = np.mgrid[:80, :112]
     photo = np.stack([128 + 90 * np.sin(x / 9), 128 + 90 * np.cos(y / 7), x + y], 2)
     Image.fromarray(photo.astype(np.uint8)).save("photo.jpg")
+    quick = Codec("test-tiny")
+    Path("scan.icm").write_bytes(quick.encode(np.zeros((2600, 4800, 3), np.uint8)).data)
+    Path("broken.icm").write_bytes(quick.encode(photo.astype(np.uint8)).data[:-50])
     Path("photos").mkdir()
     shutil.copy("photo.jpg", "photos/a.jpg")
     mask = np.zeros((80, 112), np.uint8)
@@ -45,6 +49,8 @@ def test_the_commands_run_in_order(folder: Path) -> None:
         arguments = shlex.split(command)[1:]
         if arguments[0] == "train":
             arguments = ["train", arguments[1], "--help"]
+        elif arguments[0] == "bench":
+            arguments = ["bench", "--help"]
         elif arguments[0] == "info":
             original = Path("photo.icm").read_bytes()
         if arguments[0] in ("encode", "decode"):

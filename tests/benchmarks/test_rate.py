@@ -2,13 +2,9 @@ from __future__ import annotations
 
 import json
 
-import numpy as np
 import pytest
-import torch
 
 from benchmarks import common, rate
-from icmhcodec.entropy import coder
-from icmhcodec.entropy.tables import gaussian_tables
 from tests.benchmarks.conftest import picture
 
 pytest.importorskip("bjontegaard")
@@ -24,18 +20,6 @@ def _short(monkeypatch):
     monkeypatch.setattr(rate, "QUALITIES", (2.0, 4.0, 6.0, 8.0))
     monkeypatch.setattr(rate, "LAYERED", (3.0,))
     monkeypatch.setattr(rate, "OTHERS", {"JPEG": ({}, (5, 20, 50, 80, 95))})
-
-
-def test_ideal_code_lengths_are_those_of_the_coder():
-    tables = gaussian_tables()
-    random = np.random.default_rng(1)
-    indexes = random.integers(0, len(tables), 20_000)
-    scales = np.exp(np.linspace(np.log(0.11), np.log(256), len(tables)))[indexes]
-    symbols = np.rint(random.normal(0, scales)).astype(np.int32)
-    symbols[:200] = random.integers(-30_000, 30_000, 200)  # escapes of up to four digits
-    coded = 8 * len(coder.encode(symbols, indexes, tables))
-    ideal = rate.code_length(torch.from_numpy(symbols), torch.from_numpy(indexes), tables)
-    assert ideal == pytest.approx(coded, rel=2e-3)
 
 
 def test_a_plain_picture(bench):
