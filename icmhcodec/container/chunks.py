@@ -24,7 +24,7 @@ STANDARD = ("iCCp", "eXIf", "xMPp", "aLPh")
 _INDEXED = ("HYPR", "LAYR")
 _TYPE = re.compile(rb"[A-Za-z]{4}")
 _KNOWN_TYPE = re.compile("|".join((*_INDEXED, *STANDARD)).encode())
-# Salvaging checks at most so many bytes, and counts a candidate as at least 1024 of them.
+# Salvaging a file checks at most so many bytes and passes over it; a candidate counts as 1024 more.
 _SALVAGE_BYTES = 1 << 20
 _SALVAGE_PASSES = 8
 _CANDIDATE_BYTES = 1024
@@ -226,6 +226,7 @@ def _walk(
     view: memoryview, head: Span, header: Header, partial: bool
 ) -> tuple[list[Span], list[str]]:
     spans, damage = [head], []
+    budget = _SALVAGE_BYTES + _SALVAGE_PASSES * len(view)
     offset = head.stop
     while offset < len(view):
         try:
@@ -237,44 +238,56 @@ def _walk(
             if not partial or isinstance(error, UnknownFeatureError):
                 raise
             damage.append(str(error))
-            offset = _salvage(view, offset, header, spans)
+            found, budget = _salvage(view, offset, header, spans, budget)
+            if found is None:
+                damage.append(f"too much damage: chunks after byte {offset} were given up")
+                break
+            offset = found
         else:
             spans.append(span)
             offset = span.stop
     return spans, damage
 
 
-def _salvage(view: memoryview, offset: int, header: Header, spans: Sequence[Span]) -> int:
-    """Offset of the next intact chunk after a damaged one, the file's end if there is none."""
-    budget = _SALVAGE_BYTES + _SALVAGE_PASSES * len(view)
-    for candidate in _candidates(view, offset):
+def _salvage(
+    view: memoryview, offset: int, header: Header, spans: Sequence[Span], budget: int
+) -> tuple[int | None, int]:
+    """Offset of the next intact chunk after a damaged one, and what is left of the budget.
+
+    The file's end if there is no such chunk, None if the budget was used up before one was found.
+    """
+    claimed = len(view)
+    with suppress(FormatError):
+        stop = _chunk_head(view, offset).stop
+        if stop <= len(view):
+            claimed = stop
+            budget -= stop - offset  # its CRC was computed
+    for candidate in _candidates(view, offset, claimed):
+        if budget <= 0:
+            return None, budget
+        budget -= _CANDIDATE_BYTES
         try:
             head = _chunk_head(view, candidate)
             if head.stop <= len(view):
-                budget -= _CANDIDATE_BYTES + head.end - head.start
-            if budget < 0:
-                break
+                budget -= head.end - head.start
             _check_place(header, spans, _checked(view, head))
         except UnknownFeatureError:
-            return candidate
+            return candidate, budget
         except FormatError:
             continue
-        return candidate
-    return len(view)
+        return candidate, budget
+    return len(view), budget
 
 
-def _candidates(view: memoryview, offset: int) -> Iterator[int]:
+def _candidates(view: memoryview, offset: int, claimed: int) -> Iterator[int]:
     """Where a chunk of a known type may begin, and where the damaged one says that it ends."""
-    claimed = None
-    with suppress(FormatError):
-        claimed = _chunk_head(view, offset).stop
-    for match in _KNOWN_TYPE.finditer(view, offset + 1):
-        if claimed is not None and claimed <= match.start():
-            yield claimed
-            claimed = None
+    # Two searches, so that over a whole file every byte is looked at once.
+    for match in _KNOWN_TYPE.finditer(view, offset + 1, claimed + 3):
         yield match.start()
-    if claimed is not None and claimed < len(view):
+    if claimed < len(view):
         yield claimed
+    for match in _KNOWN_TYPE.finditer(view, claimed + 1):
+        yield match.start()
 
 
 def _check_place(header: Header, spans: Sequence[Span], span: Span) -> None:

@@ -10,6 +10,7 @@ from icmhcodec.container.chunks import STANDARD, Buffer, Scan, Span, critical_ke
 from icmhcodec.container.contents import Chunk, Container, LayerData, Tile
 from icmhcodec.container.header import Layer, MaskKind, check_hyper_segments, segments_of
 from icmhcodec.container.limits import DEFAULT_LIMITS, Limits
+from icmhcodec.container.tables import read_numbers, read_tiles
 from icmhcodec.container.tiles import check_tiles
 from icmhcodec.errors import FormatError
 
@@ -56,14 +57,13 @@ def _layer(found: Scan, span: Span) -> LayerData:
     if not layer.symbols:
         return LayerData(segments=_segments(found.view, start, span.end, 0, what))
     tiles = []
-    for number, (entry, first, end) in enumerate(_tile_table(found, start, span.end, layer, what)):
+    table = _tile_table(found, start, span.end, layer, what)
+    for number, (symbols, crc, first, end) in enumerate(table):
         part = f"{what}, tile {number}"
         mask, segments = (
-            _tile(found.view, first, end, entry.symbols, explicit, part)
-            if entry.symbols
-            else (b"", ())
+            _tile(found.view, first, end, symbols, explicit, part) if symbols else (b"", ())
         )
-        tiles.append(Tile(entry.symbols, entry.crc, mask, segments))
+        tiles.append(Tile(symbols, crc, mask, segments))
     return LayerData(tiles=tuple(tiles))
 
 
@@ -74,20 +74,19 @@ def _start(declared: Any, found: Scan, span: Span, what: str) -> Any:
 
 def _tile_table(
     found: Scan, start: int, end: int, layer: Layer, what: str
-) -> Iterator[tuple[Any, int, int]]:
-    """The entries of a layer's tile table, each with where its tile begins and ends."""
+) -> Iterator[tuple[int, int, int, int]]:
+    """Each tile of a layer: its symbols, their CRC, and where it begins and ends."""
     columns, rows = found.header.tiles
     most = start + structure.TILE_BYTES * columns * rows
     table = bytes(found.view[start : min(end, most)])
-    declared = structure.unpack(structure.TILES, table, what, count=columns * rows)
-    start += declared.size
-    if sum(entry.length for entry in declared.tiles) != end - start:
+    entries, size = read_tiles(table, columns * rows, what)
+    start += size
+    if sum(length for _, length, _ in entries) != end - start:
         raise FormatError(f"{what}: its tiles do not end where the payload does")
-    entries = [(entry.symbols, entry.length, entry.crc) for entry in declared.tiles]
     check_tiles(entries, layer.symbols, what)
-    for entry in declared.tiles:
-        yield entry, start, start + entry.length
-        start += entry.length
+    for symbols, length, crc in entries:
+        yield symbols, crc, start, start + length
+        start += length
 
 
 def _tile(
@@ -95,9 +94,9 @@ def _tile(
 ) -> tuple[bytes, tuple[bytes, ...]]:
     """Mask and segments of the bytes from start to end."""
     head = bytes(view[start : min(end, start + structure.NUMBER_BYTES)])
-    declared = structure.unpack(structure.TILE_START, head, what, explicit=explicit)
-    mask_start = start + declared.size
-    mask_end = mask_start + (declared.mask or 0)
+    lengths, size = read_numbers(head, int(explicit), f"{what}, mask")
+    mask_start = start + size
+    mask_end = mask_start + sum(lengths)
     if mask_end > end:
         raise FormatError(f"{what}: its mask is longer than the payload")
     mask = bytes(view[mask_start:mask_end])
@@ -111,10 +110,10 @@ def _segments(view: memoryview, start: int, end: int, count: int, what: str) -> 
             raise FormatError(f"{what}: bytes follow after its end")
         return ()
     table = bytes(view[start : min(end, start + structure.NUMBER_BYTES * (count - 1))])
-    lengths = structure.unpack(structure.LENGTHS, table, what, count=count - 1)
-    start += lengths.size
+    lengths, size = read_numbers(table, count - 1, f"{what}, lengths")
+    start += size
     segments = []
-    for length in lengths.lengths:
+    for length in lengths:
         segments.append(bytes(view[start : start + length]))
         start += length
     if start > end:

@@ -106,6 +106,7 @@ HEADER = c.Struct(
 )
 
 # What stands before the lengths and segments of a payload; `mask` is a length in bytes.
+# `tables` reads and writes TILE_START, TILES and LENGTHS by hand: they may be thousands.
 HYPER_START = c.Struct("group" / Number, "segments" / Number, "size" / c.Tell)
 LAYER_START = c.Struct("layer" / Number, "size" / c.Tell)
 TILE_START = c.Struct("mask" / c.If(c.this._params.explicit, Number), "size" / c.Tell)

@@ -21,6 +21,7 @@ from icmhcodec.container.header import (
 )
 from icmhcodec.container.limits import DEFAULT_LIMITS, Limits
 from icmhcodec.container.structure import SIGNATURE, VERSION
+from icmhcodec.container.tables import pack_numbers, pack_tiles
 from icmhcodec.container.tiles import check_tiles
 from icmhcodec.errors import FormatError
 
@@ -112,11 +113,11 @@ def _tile_table(tiles: Sequence[Tile], pieces: Sequence[Pieces], symbols: int, w
     if not tiles:
         return []
     entries = [
-        {"symbols": tile.symbols, "length": sum(len(part) for part in parts), "crc": tile.crc}
+        (tile.symbols, sum(map(len, parts)), tile.crc)
         for tile, parts in zip(tiles, pieces, strict=True)
     ]
-    check_tiles([tuple(entry.values()) for entry in entries], symbols, what)
-    return [structure.pack(structure.TILES, {"tiles": entries}, what, count=len(entries))]
+    check_tiles(entries, symbols, what)
+    return [pack_tiles(entries, what)]
 
 
 def _tile(
@@ -126,14 +127,12 @@ def _tile(
         raise FormatError(f"{what}: {len(segments)} segments for {symbols} symbols")
     if mask and not explicit:
         raise FormatError(f"{what}: mask bytes, but its mask is not explicit")
-    start = structure.pack(structure.TILE_START, {"mask": len(mask)}, what, explicit=explicit)
+    start = pack_numbers([len(mask)] if explicit else [], what)
     return [start, mask, *_table(segments), *segments]
 
 
 def _table(segments: Sequence[bytes]) -> Pieces:
-    lengths = [len(segment) for segment in segments[:-1]]
-    wire = {"lengths": lengths}
-    return [structure.pack(structure.LENGTHS, wire, "build, segments", count=len(lengths))]
+    return [pack_numbers(map(len, segments[:-1]), "build, segments")]
 
 
 def _arranged(

@@ -1,10 +1,10 @@
-import time
 import zlib
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from icmhcodec.container import SIGNATURE, Chunk, inspect, parse, read_header
+from icmhcodec.container import SIGNATURE, Chunk, chunks, inspect, parse, read_header, structure
 from icmhcodec.container.chunks import scan
 from icmhcodec.errors import FormatError, NewerVersionError
 from tests.container.samples import (
@@ -16,6 +16,7 @@ from tests.container.samples import (
     header,
     human_layer,
     resealed,
+    varint,
 )
 
 BLOB = SCALABLE.build()
@@ -170,13 +171,80 @@ def test_salvage_keeps_an_unknown_chunk_after_a_damaged_one() -> None:
     assert found.missing == ("hyper 0",)
 
 
-def test_salvage_does_not_hang_on_hostile_files() -> None:
-    """Many chunks that claim to be long would otherwise cost time by the square of the size."""
-    fake = b"LAYR\x02" + b"\xff\xff\x0f"
-    start = time.process_time()
-    found = scan(HEAD + fake * 60_000, partial=True)
-    assert len(found.spans) == 1
-    assert time.process_time() - start < 3
+def decoyed(intact: int, decoys: int, size: int) -> bytes:
+    """Intact chunks, each inside of the claimed end of decoys that claim all of the file."""
+    ancillary = tuple(Chunk("prIv", b"x", place + 1) for place in range(intact))
+    blob = replace(MACHINE, ancillary=ancillary).build()
+    infos = inspect(blob)
+    out = bytearray(blob[: infos[1].offset])
+    for info in infos[1 : intact + 1]:
+        inner = b"".join(
+            b"eXIf\x01" + varint(size - len(out) - 200) for _ in range(decoys)
+        )  # their CRC is wrong
+        out += b"prIv\x01" + varint(len(inner)) + inner + bytes(4)
+        out += blob[info.offset : info.offset + info.size]
+    return bytes(out) + bytes(size - len(out))
+
+
+@pytest.mark.parametrize(
+    "blob",
+    [
+        pytest.param(HEAD + b"LAYR\x02\xff\xff\x0f" * 60_000, id="long chunks"),
+        pytest.param(HEAD + b"LAYR\x02\xff\xff\xff\xff\x0f" * 40_000, id="beyond the end"),
+        pytest.param(HEAD + b"LAYR\x80\0" * 60_000, id="no numbers"),
+        pytest.param(decoyed(60, 7, 300_000), id="decoys between intact chunks"),
+        pytest.param(decoyed(60, 0, 300_000), id="nothing but zeros after it"),
+    ],
+)
+def test_salvage_does_not_hang_on_hostile_files(
+    blob: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Chunks that claim to be long would otherwise cost work by the square of the size."""
+    checked = []
+    crc32, unpack = zlib.crc32, structure.unpack
+
+    def counted_crc32(data: memoryview, *start: int) -> int:
+        checked.append(len(data))
+        return crc32(data, *start)
+
+    def counted_unpack(*arguments: Any) -> Any:
+        checked.append(1024)
+        return unpack(*arguments)
+
+    monkeypatch.setattr(zlib, "crc32", counted_crc32)
+    monkeypatch.setattr(structure, "unpack", counted_unpack)
+    found = scan(blob, partial=True)
+    assert found.damage
+    # The budget, the walk itself, and one check too many.
+    assert sum(checked) < 10 * len(blob) + (1 << 21)
+
+
+def test_salvage_gives_up_and_keeps_what_it_found() -> None:
+    found = scan(decoyed(60, 7, 300_000), partial=True)
+    assert 1 < len(found.spans) < 61
+    assert not found.complete
+    assert "given up" in found.damage[-1]
+
+
+def test_searching_looks_at_every_byte_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Damaged chunks that say where they end must not each cost a search of all that follows."""
+    blob = decoyed(60, 0, 300_000)
+    searched = []
+    pattern = chunks._KNOWN_TYPE
+
+    class Counted:
+        def finditer(self, view: memoryview, start: int, end: int = len(blob)) -> Any:
+            at = start
+            for match in pattern.finditer(view, start, end):
+                searched.append(match.end() - at)
+                at = match.end()
+                yield match
+            searched.append(min(end, len(view)) - at)
+
+    monkeypatch.setattr(chunks, "_KNOWN_TYPE", Counted())
+    found = scan(blob, partial=True)
+    assert len(found.spans) == 61
+    assert sum(searched) < 2 * len(blob)
 
 
 def test_read_header_needs_no_more_than_the_header() -> None:
