@@ -61,7 +61,8 @@ def expand(inputs: Iterable[Path], suffixes: Sequence[str]) -> list[Path]:
 
 def _expand_one(given: Path, suffixes: Sequence[str]) -> list[Path]:
     if given.is_dir():
-        files = sorted(path for path in given.iterdir() if path.suffix.lower() in suffixes)
+        named = (path for path in given.iterdir() if path.suffix.lower() in suffixes)
+        files = sorted(path for path in named if not path.is_dir())
         if not files:
             raise UsageError(f"{given}: the folder has no {', '.join(suffixes)} file")
         return files

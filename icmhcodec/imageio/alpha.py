@@ -19,6 +19,8 @@ from PIL import Image
 from icmhcodec.errors import FormatError
 
 _WEBP_SIDE = 16383
+_GREY = {8: "L", 16: "I;16B"}  # how the samples of a grey PNG lie, in Pillow's words
+_WEBP = struct.Struct("<4sI4s4sIBI")
 _SAMPLES, _DIFFERENCES = 0, 1
 
 
@@ -37,20 +39,25 @@ def decode(data: bytes, width: int, height: int, depth: int = 8) -> NDArray[Any]
     Raises:
         FormatError: it is not that, damaged, or not of this size; nothing is allocated for more.
     """
-    if _size(data) != (width, height):
+    large = max(width, height) > _WEBP_SIDE
+    if (_png_size if large else _webp_size)(data) != (width, height):
         raise FormatError(f"alpha is not a picture of {width}x{height} pixels; it is damaged")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            image = Image.open(io.BytesIO(data), formats=("WEBP", "PNG"))
+            image = Image.open(io.BytesIO(data), formats=("PNG" if large else "WEBP",))
+            kind = image.tile[0].args if large else image.mode
+            # Another header may follow the first; the last one is what is allocated for.
+            if image.size != (width, height) or kind != (_GREY[depth] if large else "RGB"):
+                raise FormatError(f"alpha is not grey of {depth} bits; it is damaged")
             levels = np.array(image)
+    except FormatError:
+        raise
     except Exception as error:  # Pillow's readers raise nearly everything on broken data
         raise FormatError("alpha is damaged; fetch the file again") from error
-    if image.mode == "RGB":
-        levels = levels[:, :, 1] if depth == 8 else _from_two_bytes(levels)
-    if levels.shape != (height, width) or levels.dtype.itemsize * 8 != depth:
-        raise FormatError(f"alpha is not a picture of {depth} bits; it is damaged")
-    return levels
+    if large:
+        return levels
+    return levels[:, :, 1] if depth == 8 else _from_two_bytes(levels)
 
 
 def _saved(image: Image.Image, format: str, **options: Any) -> bytes:
@@ -91,15 +98,21 @@ def _differences(alpha: NDArray[Any]) -> NDArray[Any]:
     return np.diff(np.diff(alpha, axis=0, prepend=zero), axis=1, prepend=zero)
 
 
-def _size(data: bytes) -> tuple[int, int] | None:
+def _png_size(data: bytes) -> tuple[int, int] | None:
     """Width and height as the file's header has them, before any reader allocates for it."""
-    if data[:16] == b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" and len(data) >= 24:
-        width, height = struct.unpack_from(">II", data, 16)
-        return width, height
-    # A plain lossless WebP: no extended header, hence no animation (RFC 9649, 2.6 and 3.4).
-    if data[:4] == b"RIFF" and data[8:16] == b"WEBPVP8L" and data[20:21] == b"\x2f":
-        if len(data) < 25:
-            return None
-        (bits,) = struct.unpack_from("<I", data, 21)
-        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
-    return None
+    if data[:16] != b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" or len(data) < 24:
+        return None
+    width, height = struct.unpack_from(">II", data, 16)
+    return width, height
+
+
+def _webp_size(data: bytes) -> tuple[int, int] | None:
+    """As `_png_size`, of a lossless WebP of one chunk, which leaves no animation (RFC 9649, 2)."""
+    if len(data) < 25:
+        return None
+    riff, length, form, chunk, size, signature, bits = _WEBP.unpack_from(data)
+    if (riff, form, chunk, signature) != (b"RIFF", b"WEBP", b"VP8L", 0x2F):
+        return None
+    if not len(data) == 8 + length == 20 + size + size % 2:
+        return None
+    return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1

@@ -18,6 +18,7 @@ from icmhcodec.imageio import exif as exif_
 _TURNS = {2: (1, -1, False), 3: (-1, -1, False), 4: (-1, 1, False), 5: (1, 1, True),
           6: (-1, 1, True), 7: (-1, -1, True), 8: (1, -1, True)}  # fmt: skip
 _SIXTEEN_BIT_GREY = ("I;16", "I;16B", "I;16L", "I;16N")
+_SCALED_GREY = {"L;2": 85, "L;4": 17}
 _DEPTHS = {np.dtype(np.uint8): 8, np.dtype(np.uint16): 16}
 
 
@@ -71,6 +72,7 @@ def from_pil(
         UsageError: the image has no pixels.
     """
     try:
+        scale_transparency(image)  # first: of a PNG, asking for Exif loads the pixels
         stated = orientation_of(image) if orientation is None else orientation
         image.load()
         icc = image.info.get("icc_profile") or None
@@ -131,6 +133,18 @@ def with_transparent(samples: NDArray[Any], colour: object) -> NDArray[Any]:
     opaque = (samples != np.asarray(colour)).any(axis=2, keepdims=True)
     alpha = opaque * np.iinfo(samples.dtype).max
     return np.concatenate([samples, alpha.astype(samples.dtype)], axis=2)
+
+
+def scale_transparency(image: Image.Image) -> None:
+    """Before its pixels are loaded: scale the transparent level of a PNG of 2 or 4 bits to 8.
+
+    Pillow scales the samples alone.
+    """
+    tiles = getattr(image, "tile", ())
+    factor = _SCALED_GREY.get(tiles[0][3]) if image.format == "PNG" and tiles else None
+    level = image.info.get("transparency")
+    if factor and isinstance(level, int):
+        image.info["transparency"] = level * factor & 255
 
 
 def _rounded(values: NDArray[Any]) -> NDArray[Any]:

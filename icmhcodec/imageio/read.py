@@ -16,7 +16,13 @@ from PIL import Image, UnidentifiedImageError
 
 from icmhcodec.errors import IcmhError, UsageError
 from icmhcodec.imageio.atomic import read_whole
-from icmhcodec.imageio.picture import Picture, from_pil, orientation_of, with_transparent
+from icmhcodec.imageio.picture import (
+    Picture,
+    from_pil,
+    orientation_of,
+    scale_transparency,
+    with_transparent,
+)
 
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "AVIF")
 STDIN = "-"
@@ -77,6 +83,7 @@ def _open(data: bytes) -> Picture:
         if frames > 1 and image.format != "MPO":
             kind = "pages" if image.format == "TIFF" else "frames"
             raise IcmhError(f"it has {frames} {kind}; extract the one to be coded first")
+        scale_transparency(image)
         # Pillow turns TIFFs as it loads them; elsewhere Exif may stand after the pixels.
         orientation = orientation_of(image) if image.format == "TIFF" else None
         samples = _sixteen_bits(data, image)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from dataclasses import dataclass, replace
 from functools import partial as partial_
 from typing import Any
@@ -64,7 +65,8 @@ def decode(
             warnings.append(f"{error}; decoded without it")
     header = file.header
     size = header.width, header.height
-    area = area_of(*size, header.tiles, crop and blocks.needed(codec, size, region, stages))
+    positions = None if crop is None else blocks.needed(codec, size, region, stages)
+    area = area_of(*size, header.tiles, positions)
     prior, symbols = _latent(codec, file, chosen, partial, area)
     read = partial_(latent.values_of, codec, prior, symbols, area, group.quality)
     channels = 1 if header.channels <= 2 else 3
@@ -76,7 +78,12 @@ def decode(
 
 def _region(header: Header, crop: Crop | None) -> Region:
     """The rows and columns of a crop, or all; UsageError where it is not inside the picture."""
-    x, y, width, height = crop or (0, 0, header.width, header.height)
+    if crop is None:
+        return (0, header.height), (0, header.width)
+    try:
+        x, y, width, height = map(operator.index, crop)
+    except (TypeError, ValueError):
+        raise UsageError(f"crop {crop}: four whole numbers, x, y, width and height") from None
     inside = 0 <= x < x + width <= header.width and 0 <= y < y + height <= header.height
     if not inside:
         raise UsageError(

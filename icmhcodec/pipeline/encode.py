@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -160,6 +161,9 @@ def _check(options: Options) -> None:
     tasks = [parse_task(text)[0] for text in options.tasks]
     if len(set(tasks)) < len(tasks) or HUMAN in tasks:
         raise UsageError("each task is named once, and 'human' is no task")
+    for task in tasks:
+        if not container.valid_name(task):
+            raise UsageError(f"task '{task}': a name is a letter, then letters a-z, 0-9, . and -")
     if not tasks and (options.profile == "machine" or options.with_human is False):
         raise UsageError("a file without the human layer needs a task")
     if options.task_size is not None and not tasks:
@@ -183,7 +187,10 @@ def _target_size(options: Options, picture: Picture) -> int | None:
     if options.bpp is None:
         size = options.size
     else:
-        size = int(options.bpp * picture.pixels.shape[0] * picture.pixels.shape[1] / 8)
+        wanted = options.bpp * picture.pixels.shape[0] * picture.pixels.shape[1] / 8
+        if not math.isfinite(wanted):
+            raise UsageError(f"a target of {options.bpp} bits per pixel: give a finite number")
+        size = int(wanted)
     if size is not None and size < 1:
         raise UsageError("the target is less than a byte")
     return size
@@ -193,14 +200,14 @@ def _plans(networks: Networks, codec: BaseCodec, picture: Picture, options: Opti
     """The groups: one latent for all layers, or one per task and perhaps a human one."""
     pixels = picture.pixels
     human = Request(HUMAN)
+    requests = [_request(codec, picture, text, options) for text in options.tasks]
+    _refuse_twins(options.tasks, requests)
     if options.profile == "scalable":
-        requests = [_request(codec, picture, text, options) for text in options.tasks]
         if options.with_human is not False:
             requests.append(human)
         return [_Plan(blocks.analysis(codec, pixels), tuple(requests))]
     plans = []
-    for text in options.tasks:
-        request = _request(codec, picture, text, options)
+    for request in requests:
         stages: Adapters = ()
         if request.adapter is not None:
             stages = networks.stages(request.adapter, "encoder", codec.encoder_channels)
@@ -208,6 +215,15 @@ def _plans(networks: Networks, codec: BaseCodec, picture: Picture, options: Opti
     if options.with_human:
         plans.append(_Plan(blocks.analysis(codec, pixels), (human,)))
     return plans
+
+
+def _refuse_twins(texts: Sequence[str], requests: Sequence[Request]) -> None:
+    """A task may go by its own name or by its bundle's, but not by both at once."""
+    named: dict[str, str] = {}
+    for text, request in zip(texts, requests, strict=True):
+        other = named.setdefault(request.task, text)
+        if other != text:
+            raise UsageError(f"'{other}' and '{text}' are one task; name it once")
 
 
 def _request(codec: BaseCodec, picture: Picture, text: str, options: Options) -> Request:
@@ -236,10 +252,14 @@ def _request(codec: BaseCodec, picture: Picture, text: str, options: Options) ->
 
 def _positions(mask: object, picture: Picture) -> Tensor:
     """A mask over pixels as one over latent positions: those that touch a selected pixel."""
-    pixels = torch.from_numpy(np.array(mask)).bool()
-    if pixels.shape != picture.pixels.shape[:2]:
-        raise UsageError("a mask has the picture's height and width")
-    grid = F.max_pool2d(pixels[None].float(), LATENT_STRIDE, ceil_mode=True)
+    try:
+        pixels = np.array(mask)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"a mask cannot be read: {error}") from error
+    if pixels.dtype.kind not in "biuf" or pixels.shape != picture.pixels.shape[:2]:
+        raise UsageError("a mask is an array of numbers of the picture's height and width")
+    selected = torch.from_numpy(pixels.astype(bool))
+    grid = F.max_pool2d(selected[None].float(), LATENT_STRIDE, ceil_mode=True)
     return grid[0].bool()
 
 

@@ -32,6 +32,8 @@ def as_picture(image: object) -> Picture:
             raise UsageError(
                 "a tensor must be floating point of shape [C,H,W] with values in [0,1]"
             )
+        if image.isnan().any():
+            raise UsageError("the tensor has NaN; give values in [0,1]")
         levels = (image.detach().cpu().float().clamp(0, 1) * 255).round().to(torch.uint8)
         return imageio.from_array(levels.permute(1, 2, 0).contiguous().numpy())
     if isinstance(image, np.ndarray):

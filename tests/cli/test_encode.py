@@ -107,6 +107,8 @@ def test_an_explicit_mask_makes_a_task_layer(run: Run, photo: Path) -> None:
         (("photo.png", "-o", "there.icm"), 2, "--force"),
         (("text.png",), 1, "text.png: it is not a PNG"),
         (("photo.png", "-q", "3", "--bpp", "1"), 2, "exclude each other"),
+        (("photo.png", "--bpp", "nan"), 2, "finite"),
+        (("photo.png", "--bpp", "inf"), 2, "finite"),
         (("photo.png", "--task-size", "3k"), 2, "add --task"),
         (("photo.png", "--mask", "m.png"), 2, "add one --task"),
         (("photo.png", "--task", "det", "--mask", "m.png"), 2, "m.png: no such file"),

@@ -45,6 +45,12 @@ def test_folders_and_globs_are_expanded(folder: Path) -> None:
     ]
 
 
+def test_a_folder_named_like_a_picture_is_not_one(folder: Path) -> None:
+    (folder / "old.png").mkdir()
+    (folder / "gone.png").symlink_to("nowhere.png")
+    assert expand([folder], PICTURES) == [folder / n for n in ("a.JPG", "b.png", "gone.png")]
+
+
 def test_a_file_with_a_glob_as_its_name_is_itself(folder: Path) -> None:
     named = folder / "[1].png"
     named.write_bytes(b"x")

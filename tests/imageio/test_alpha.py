@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -96,6 +97,59 @@ def test_other_pictures_are_refused(mode: str, options: dict[str, object]) -> No
     Image.new(mode, (30, 40), 0).save(buffer, **options)
     with pytest.raises(FormatError):
         alpha.decode(buffer.getvalue(), 30, 40)
+
+
+def png(width: int, height: int, depth: int, colour_type: int, *more: tuple[int, int]) -> bytes:
+    """A black PNG, whose header may be followed by others of other sizes."""
+    sizes = [(width, height), *more]
+    row = bytes(-(-sizes[-1][0] * depth * (3 if colour_type == 2 else 1) // 8) + 1)
+    chunks = [
+        (b"IHDR", struct.pack(">IIBBBBB", *size, depth, colour_type, 0, 0, 0)) for size in sizes
+    ]
+    chunks += [(b"PLTE", bytes(6))] if colour_type == 3 else []
+    chunks += [(b"IDAT", zlib.compress(row * sizes[-1][1])), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        for kind, body in chunks
+    )
+
+
+def test_a_second_header_is_refused_before_its_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert alpha.decode(png(16384, 2, 8, 0), 16384, 2).shape == (2, 16384)
+    monkeypatch.setattr(np, "array", None)
+    with pytest.raises(FormatError, match="not grey of 8 bits"):
+        alpha.decode(png(16384, 2, 8, 0, (16384, 300)), 16384, 2)
+
+
+@pytest.mark.parametrize(
+    ("bits", "colour_type"),
+    [(1, 0), (2, 0), (4, 0), (8, 0), (16, 0), (8, 2), (16, 2), (1, 3), (8, 3)],
+)
+@pytest.mark.parametrize("depth", [8, 16])
+def test_large_alpha_is_a_grey_png_of_its_depth(depth: int, bits: int, colour_type: int) -> None:
+    data = png(16384, 2, bits, colour_type)
+    if (bits, colour_type) == (depth, 0):
+        assert not alpha.decode(data, 16384, 2, depth).any()
+        return
+    with pytest.raises(FormatError, match=f"not grey of {depth} bits"):
+        alpha.decode(data, 16384, 2, depth)
+
+
+@pytest.mark.parametrize("depth", [8, 16])
+def test_a_small_png_is_refused(depth: int) -> None:
+    with pytest.raises(FormatError, match="not a picture of"):
+        alpha.decode(png(30, 40, depth, 0), 30, 40, depth)
+
+
+def test_a_webp_is_one_chunk() -> None:
+    more = b"EXIF\2\0\0\0ab"
+    for data in (
+        CODED + b"ab",
+        CODED[:4] + struct.pack("<I", len(CODED) + len(more) - 8) + CODED[8:] + more,
+        CODED[:4] + struct.pack("<I", len(CODED) - 9) + CODED[8:],
+    ):
+        with pytest.raises(FormatError, match="not a picture of"):
+            alpha.decode(data, 30, 40)
 
 
 @given(

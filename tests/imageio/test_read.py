@@ -104,6 +104,21 @@ def test_sixteen_bit_png(colour_type: int, channels: int) -> None:
     assert np.array_equal(got, values)
 
 
+@pytest.mark.parametrize("bits", [1, 2, 4, 8])
+@pytest.mark.parametrize("loaded_by_us", [True, False])
+def test_transparent_grey_of_few_bits(bits: int, loaded_by_us: bool) -> None:
+    """A row of eight pixels of level 0, but the first, which is 1 and transparent."""
+    first = 1 << 8 - bits
+    row = bytes([0, first, *bytes(bits - 1)])
+    data = bytearray(png(0, row, 8, 1, (b"tRNS", b"\0\1")))
+    data[24] = bits
+    data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
+    picture = read(bytes(data) if loaded_by_us else Image.open(io.BytesIO(data)))
+    assert picture.alpha is not None
+    assert picture.alpha.tolist() == [[0, *[255] * 7]]
+    assert picture.pixels[0, 0, 0] == 255 // (2**bits - 1)
+
+
 @pytest.mark.parametrize(("colour_type", "key"), [(0, (1000,)), (2, (1000, 2000, 3000))])
 def test_sixteen_bit_png_with_a_transparent_colour(colour_type: int, key: tuple[int, ...]) -> None:
     values = np.full((4, 5, len(key)), 999, np.uint16)

@@ -212,6 +212,14 @@ def test_a_cut_file_decodes_partially(codec: Codec) -> None:
         ({"tasks": ["human"]}, "once"),
         ({"bpp": 1.0, "size": 9}, "not both"),
         ({"size": 0}, "byte"),
+        ({"bpp": float("nan")}, "finite"),
+        ({"bpp": float("inf")}, "finite"),
+        ({"bpp": 1e308}, "finite"),
+        ({"tasks": ["Bad/x"], "masks": {"Bad/x": np.ones(PICTURE.shape[:2])}}, "a name is"),
+        ({"tasks": [""]}, "a name is"),
+        ({"tasks": ["det", "cls", "det-7"]}, "'det' and 'det-7' are one task"),
+        ({"tasks": ["det"], "masks": {"det": "x"}}, "array of numbers"),
+        ({"tasks": ["det"], "masks": {"det": [[1], [1, 2]]}}, "a mask"),
         ({"with_human": False}, "task"),
         ({"task_size": 9}, "task"),
         ({"profile": "best"}, "profile"),
@@ -224,6 +232,17 @@ def test_options_that_make_no_sense_are_refused(
 ) -> None:
     with pytest.raises(UsageError, match=message):
         codec.encode(PICTURE, **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("crop", "message"),
+    [((0.5, 0, 2, 2), "whole numbers"), ((0, 0, 2), "whole numbers"), ((), "whole numbers"),
+     (5, "whole numbers"), ((0, 0, 0, 2), "does not lie"), ((140, 0, 11, 1), "does not lie")],
+)  # fmt: skip
+def test_crops_that_make_no_sense_are_refused(codec: Codec, crop: object, message: str) -> None:
+    data = codec.encode(PICTURE).data
+    with pytest.raises(UsageError, match=message):
+        codec.decode(data, crop=crop)  # type: ignore[arg-type]
 
 
 def test_missing_layers_and_bundles_are_named(codec: Codec) -> None:

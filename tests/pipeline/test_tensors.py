@@ -54,3 +54,11 @@ def test_sixteen_bits_are_decoded_finer_than_eight() -> None:
     # bfloat16, which has 8 bits itself, would be faster here and there.
     by_default = Codec("test-tiny").decode(data).picture
     assert np.array_equal(by_default.pixels, fine.pixels)
+
+
+def test_a_tensor_with_nan_is_refused() -> None:
+    x = torch.full((3, 4, 5), 0.5)
+    assert as_picture(x).pixels.max() == 128
+    x[1, 2, 3] = float("nan")
+    with pytest.raises(UsageError, match="NaN"):
+        as_picture(x)
