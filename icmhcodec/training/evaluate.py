@@ -17,6 +17,7 @@ from icmhcodec.codecs.contract import QUALITY_UNIT, BaseCodec
 from icmhcodec.entropy.coder import Tables
 from icmhcodec.entropy.model import MEAN_BITS, latent_symbols, latent_values
 from icmhcodec.entropy.tables import scale_table
+from icmhcodec.errors import UsageError
 from icmhcodec.training import losses, photos
 from icmhcodec.training.loop import Point
 from icmhcodec.training.network import Network
@@ -28,7 +29,10 @@ class Pictures:
     """The pictures of a folder, each uint8 [1,H,W,3], read anew on every pass."""
 
     def __init__(self, folder: Path) -> None:
-        self.paths = photos.find(folder)
+        """UsageError where there are none."""
+        self.folder, self.paths = folder, photos.find(folder)
+        if not self.paths:
+            raise UsageError(f"{folder}: no pictures to measure on")
 
     def __iter__(self) -> Iterator[Tensor]:
         """Decode one after the other."""

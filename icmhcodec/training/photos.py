@@ -79,24 +79,27 @@ def find(folder: Path) -> list[Path]:
     return sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
 
 
-def load(folder: Path, minimum: int, cache: Path, limit: int = CACHE_LIMIT) -> Photos:
+def load(
+    folder: Path, minimum: int, cache: Path, limit: int = CACHE_LIMIT, but: Path | None = None
+) -> Photos:
     """The photos below a folder of at least `minimum` pixels a side, decoded into a cache folder.
 
-    UsageError where fewer than two are left. Files that cannot be read are passed.
+    UsageError where fewer than two are left. Files that cannot be read are passed, and so is `but`.
     """
-    photos = [p for p in _cached(folder, cache, limit) if min(p.height, p.width) >= minimum]
+    paths = [path for path in find(folder) if but is None or path.resolve() != but.resolve()]
+    photos = [p for p in _cached(paths, cache, limit) if min(p.height, p.width) >= minimum]
     if len(photos) < 2:
         raise UsageError(f"{folder}: fewer than two photos of at least {minimum} pixels a side")
     chosen = [photo for photo in photos if held_out(Path(photo.path))]
     if len(chosen) in (0, len(photos)):  # of few photos, hashing may take none or all
         chosen = photos[:1]
-    rest = tuple(photo for photo in photos if photo not in chosen)
+    apart = set(chosen)
+    rest = tuple(photo for photo in photos if photo not in apart)
     return Photos(cache / CACHE, rest, tuple(chosen))
 
 
-def _cached(folder: Path, cache: Path, limit: int) -> list[Photo]:
-    """All readable photos below a folder; the cache is made anew where it is of other files."""
-    paths = find(folder)
+def _cached(paths: Sequence[Path], cache: Path, limit: int) -> list[Photo]:
+    """All readable photos of these files; the cache is made anew where it is of other files."""
     index = (cache / CACHE).with_suffix(".json")
     stamp = [[str(p.resolve()), p.stat().st_mtime_ns, p.stat().st_size] for p in paths]
     key = hashlib.sha256(json.dumps([stamp, limit]).encode()).hexdigest()

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from datetime import timedelta
 
 import torch
 import torch.distributed as dist
 
 from icmhcodec.errors import UsageError
 
+PATIENCE = timedelta(hours=2)  # one process decodes many photos while the others wait
+
 
 def join(device: torch.device) -> None:
     """Meet the other processes of torchrun, if it started this one."""
     if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not dist.is_initialized():
-        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        backend = "nccl" if device.type == "cuda" else "gloo"
+        dist.init_process_group(backend, timeout=PATIENCE)
 
 
 def leave() -> None:

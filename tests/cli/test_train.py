@@ -53,6 +53,8 @@ def _one_thread(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         ((*BASE, "--init", "none"), 2, "none: no such file"),
         ((*BASE, "--init", "text"), 3, "text: not a readable safetensors file"),
         ((*BASE, "--device", "abacus"), 2, "device 'abacus'"),
+        ((*BASE, "--validate", "none"), 2, "none: no such folder"),
+        ((*BASE, "--validate", "photos"), 2, "photos: no pictures to measure on"),
         ((*BASE, "-o", "begun"), 3, "begun/state.pt: not a readable state"),
         (("train", "export", "none", "--id", "x-0", "-o", "x"), 2, "no such file"),
         (("train", "export", "photos", "--id", "x-0", "-o", "x"), 2, "photos/state.pt"),
@@ -138,6 +140,26 @@ def test_trained_stopped_resumed_exported_used(run: Run, monkeypatch: pytest.Mon
     again = run("models", "remove", "mine-0")
     assert again.exit_code == 0
     assert run("decode", "a.icm", "-o", "b.png").exit_code == 4
+
+
+def test_the_run_has_a_folder_by_default_and_goes_on_in_it(run: Run) -> None:
+    _photos()
+    Path("tiny.toml").write_text(RECIPE.replace("steps = 8", "steps = 1"))
+    first = run(*BASE[:3], "--recipe", "tiny.toml", "--init", TINY)
+    assert first.exit_code == 0, first.stderr
+    assert lines(first)[0].startswith("icmh: photos-base: the run's folder")
+    assert Path("photos-base/state.pt").exists()
+    again = run(*BASE[:3])
+    assert again.exit_code == 2
+    assert "photos-base: its schedule has ended" in again.stderr
+
+
+def test_nothing_is_exported_where_there_is_nothing_to_measure_on(run: Run) -> None:
+    Path("empty").mkdir()
+    result = run("train", "export", TINY, "--id", "x-0", "-o", "x", "--kodak", "empty")
+    assert result.exit_code == 2
+    assert lines(result) == ["icmh: empty: no pictures to measure on"]
+    assert not Path("x").exists()
 
 
 def test_a_codec_of_a_name_that_is_taken_is_not_added(run: Run) -> None:

@@ -35,6 +35,24 @@ def test_of_few_photos_one_is_held_out(tmp_path: Path) -> None:
     assert (len(found.training), len(found.held_out)) == (2, 1)
 
 
+def test_many_photos_are_told_apart_in_one_pass(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many = [photos.Photo(f"{k}.jpg", 64, 64, -1) for k in range(2000)]
+    compared: list[object] = []
+    monkeypatch.setattr(photos, "_cached", lambda *_: many)
+    monkeypatch.setattr(photos.Photo, "__eq__", lambda a, b: compared.append(a) or a is b)
+    found = photos.load(tmp_path, 64, tmp_path)
+    assert len(found.training) + len(found.held_out) == 2000
+    assert len(compared) < 2000
+
+
+def test_a_file_of_the_run_is_no_photo(folder: Path, tmp_path: Path) -> None:
+    found = photos.load(folder, 64, tmp_path, but=folder / "00.png")
+    names = {Path(photo.path).name for photo in (*found.training, *found.held_out)}
+    assert names == {f"{k:02}.png" for k in range(1, 20)}
+
+
 def test_photos_are_decoded_once_and_again_when_they_change(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

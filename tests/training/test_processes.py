@@ -1,6 +1,7 @@
 import os
 import socket
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,16 @@ def test_two_processes_train_as_one_does(folder: Path) -> None:
     for name, value in alone[1].items():
         assert torch.allclose(first[1][name], value, rtol=1e-2, atol=2e-4), name
     assert sorted(path.name for path in (folder.parent / "of2").iterdir()) == [loop.STATE]
+
+
+def test_processes_wait_long_for_the_one_that_decodes(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[object] = []
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setattr(
+        processes.dist, "init_process_group", lambda *a, timeout: given.extend((*a, timeout))
+    )
+    processes.join(torch.device("cpu"))
+    assert given == ["gloo", timedelta(hours=2)]
 
 
 def test_one_process_is_alone() -> None:

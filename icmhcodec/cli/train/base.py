@@ -22,8 +22,9 @@ path = click.Path(path_type=Path)
 @click.command()
 @click.argument("folder", metavar="PHOTOS", type=path)
 @click.option(
-    "-o", "--out", required=True, metavar="RUN", type=path,
-    help="Folder of the run: state, metrics, curves. One that holds a state is gone on with.",
+    "-o", "--out", metavar="RUN", type=path,
+    help="Folder of the run: state, metrics, curves. One that holds a state is gone on with.  "
+    "[default: PHOTOS-base, here]",
 )  # fmt: skip
 @click.option("--recipe", "recipe_name", help="cpu, gpu or a TOML file.  [default: by the device]")
 @click.option(
@@ -43,7 +44,7 @@ path = click.Path(path_type=Path)
 @options.common
 def base(
     folder: Path,
-    out: Path,
+    out: Path | None,
     recipe_name: str | None,
     minutes: float | None,
     init: Path | None,
@@ -63,9 +64,11 @@ def base(
     icmh train export run/ --id my-codec-0 -o my-codec-0.safetensors
     """
     files.check_folder(folder)
-    for given in (init, validate):
-        if given is not None and not given.exists():
-            raise UsageError(f"{given}: no such file or folder")
+    out = out or Path(f"{folder.resolve().name}-base")
+    if validate is not None:
+        files.check_folder(validate)
+    if init is not None and not init.exists():
+        raise UsageError(f"{init}: no such file or folder")
     from icmhcodec.training import machine
 
     machine.tune()
@@ -100,8 +103,10 @@ def base(
             raise UsageError(
                 f"{out}: its schedule has ended; export it, or give --init {out} to another RUN"
             )
-        if run.note and processes.rank() == 0:
-            complain(f"not compiled, steps take longer: {run.note}")
+        if processes.rank() == 0:
+            complain(f"{out}: the run's folder; the same command goes on with it")
+            if run.note:
+                complain(f"not compiled, steps take longer: {run.note}")
         check = None if pictures is None else lambda: run.validate_pictures(pictures)
         if session.train(run, folder, out, cache, check):
             click.echo(f"{out}: trained; icmh train export {out} --id NAME -o FILE")

@@ -12,10 +12,11 @@ import click
 
 from icmhcodec.cli import files, options, tables
 from icmhcodec.cli.report import complain
-from icmhcodec.errors import UsageError
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from icmhcodec.training.evaluate import Pictures
 
 QUALITIES = tuple(float(quality) for quality in range(10))
 COLUMNS = ("quality", "bpp", "PSNR", "integer stage", "tables", "moved")
@@ -71,26 +72,25 @@ def export(
         files.check_folder(kodak)
 
     from icmhcodec.codecs.export import export_base
-    from icmhcodec.training import weights
+    from icmhcodec.training import evaluate, weights
 
+    pictures = None if kodak is None else evaluate.Pictures(kodak)
     tensors, provenance = weights.read_trained(trained)
     trained_skip = int(provenance.pop("skip", "0"))
     metadata = provenance | {key: value for key, value in about.items() if value}
     export_base(tensors, name, about | metadata, output, trained_skip if skip is None else skip)
-    if kodak is not None:
-        _measure(output, tensors, kodak)
+    if pictures is not None:
+        _measure(output, tensors, pictures)
     click.echo(f"{output}: written; icmh models add {output}")
 
 
-def _measure(output: Path, tensors: Mapping[str, Tensor], kodak: Path) -> None:
+def _measure(output: Path, tensors: Mapping[str, Tensor], pictures: Pictures) -> None:
     """Measure an exported file, show the figures and add them to its metadata."""
     from icmhcodec import modelfile
     from icmhcodec.codecs.hyperprior import Hyperprior
     from icmhcodec.training import evaluate, network
 
-    model, pictures = modelfile.read(output), evaluate.Pictures(kodak)
-    if not pictures.paths:
-        raise UsageError(f"{kodak}: no pictures to measure on")
+    model = modelfile.read(output)
     complain(f"measuring {len(pictures.paths)} pictures at {len(QUALITIES)} qualities")
     floating = network.from_tensors(tensors)
     points = evaluate.exported(Hyperprior(model), floating, pictures, QUALITIES)
@@ -106,5 +106,5 @@ def _measure(output: Path, tensors: Mapping[str, Tensor], kodak: Path) -> None:
         ],
     )  # fmt: skip
     curve = [{key: round(value, 5) for key, value in asdict(p).items()} for p in points]
-    extra = {"measured_on": kodak.resolve().name, "curve": json.dumps(curve)}
+    extra = {"measured_on": pictures.folder.resolve().name, "curve": json.dumps(curve)}
     modelfile.write(output, replace(model, metadata={**model.metadata, **extra}))

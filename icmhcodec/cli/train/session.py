@@ -27,13 +27,13 @@ def train(
     Exit with 130 where it was stopped.
     """
     from icmhcodec.training import loop, photos, processes
-    from icmhcodec.training.journal import Journal
+    from icmhcodec.training.journal import CURVES, Journal
 
     first, recipe = processes.rank() == 0, run.recipe
     out.mkdir(parents=True, exist_ok=True)
     for turn in (first, not first):  # one process decodes the photos for all
         if turn:
-            found = photos.load(folder, recipe.crop, cache or out)
+            found = photos.load(folder, recipe.crop, cache or out, but=out / CURVES)
         processes.wait()
     crops = photos.Crops(
         found, recipe.crop, recipe.batch, recipe.scales, recipe.mirror, recipe.turn,
