@@ -6,7 +6,9 @@ import hashlib
 import json
 import os
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,20 @@ def key(settings: Mapping[str, Any]) -> str:
     """SHA-256 over settings that JSON can hold, whatever their order."""
     text = json.dumps({"schema": SCHEMA, **settings}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def digest(path: Path) -> str:
+    """SHA-256 over the bytes of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def versions(packages: Iterable[str]) -> dict[str, str]:
+    """Versions of those packages that are installed."""
+    found = {}
+    for package in packages:
+        with suppress(PackageNotFoundError):
+            found[package] = version(package)
+    return found
 
 
 class Cache:

@@ -36,6 +36,7 @@ class Dataset:
     layout: str
     samples: tuple[Sample, ...]
     classes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # by task, where named
+    notices: tuple[str, ...] = ()  # what of the set does not count, a line each
 
 
 @dataclass(frozen=True)

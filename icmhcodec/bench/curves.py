@@ -239,6 +239,11 @@ def interval(values: Sequence[float | None] | Floats) -> tuple[float, float] | N
     return float(low), float(high)
 
 
+def curves_of(name: str, curves: Sequence[str]) -> list[str]:
+    """The curves that a curve's or a codec's name stands for."""
+    return [curve for curve in curves if name in (curve, split_name(curve)[0])]
+
+
 def choose_anchors(curves: Sequence[str], wanted: Sequence[str]) -> list[str]:
     """Curves to compare with: those `wanted` by curve or codec name, in that order.
 
@@ -250,7 +255,7 @@ def choose_anchors(curves: Sequence[str], wanted: Sequence[str]) -> list[str]:
         return sorted(usual, key=lambda c: "@" in c) or list(curves[:1])
     chosen: dict[str, None] = {}
     for name in wanted:
-        found = [curve for curve in curves if name in (curve, split_name(curve)[0])]
+        found = curves_of(name, curves)
         if not found:
             raise UsageError(f"no curve {name!r} to compare with; there are {', '.join(curves)}")
         chosen.update(dict.fromkeys(found))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -17,29 +16,42 @@ from icmhcodec.bench import cache as caching
 from icmhcodec.bench import codecs, measure
 from icmhcodec.bench.cache import Cache
 from icmhcodec.bench.contract import ComparedCodec, Observation, Resources, Sample
-from icmhcodec.errors import IcmhError
+from icmhcodec.errors import IcmhError, UsageError
 from icmhcodec.pipeline import jobs
 from icmhcodec.tasks.contract import RecognitionNetwork, load_network
 
 Step = tuple[str, float]  # codec by label, and point
 Points = Mapping[str, Sequence[float]]  # by codec's name, where it is not to have its own
 ORIGINAL_STEP = (measure.ORIGINAL, 0.0)
+# What a network's owner tries first: these on the picture shrunk to the network's input, or that
+# beside a file for people.
+SHRUNK = ("icmh", "jpeg", "avif")
+SIMULCAST = "simulcast:icmh@net+icmh"
 
 
 @dataclass(frozen=True)
 class Bench:
-    """What every worker has: the codecs by label, and the network, None for people's eyes only."""
+    """What every worker has: the codecs by label, and the network, None for people's eyes only.
+
+    `specs` are what the codecs were made of, `device` is the network's.
+    """
 
     codecs: Mapping[str, ComparedCodec]
     network: RecognitionNetwork[Any] | None
+    specs: tuple[str, ...] = ()
+    device: str = "cpu"
 
     def identity(self) -> dict[str, Any]:
         """What decides results, but for the pictures and the points."""
+        about = {label: dict(codec.identity()) for label, codec in self.codecs.items()}
+        return {"codecs": about, **self.conditions()}
+
+    def conditions(self) -> dict[str, Any]:
+        """What decides the results of every codec."""
         network = self.network
         return {
-            "codecs": {label: dict(codec.identity()) for label, codec in self.codecs.items()},
-            "network": network and f"{network.name} {network.fingerprint}",
-            "metrics": measure.metric_versions(),
+            "network": network and f"{network.name} {network.fingerprint} on {self.device}",
+            "versions": measure.versions(network),
         }
 
 
@@ -71,7 +83,7 @@ def label(codec: ComparedCodec) -> str:
 
 
 def prepare(
-    specs: Sequence[str],
+    specs: Sequence[str] | None,
     network: str | None = None,
     *,
     profile: str | None = None,
@@ -80,9 +92,11 @@ def prepare(
 ) -> Bench:
     """Make the codecs of `specs` and load the network, named by itself or by its task.
 
+    Without specs: all codecs that are here and, where the network has a side, SHRUNK and SIMULCAST.
     `profile` is the only one of icmh's layered profiles that is wanted; `device` is the network's
     and that of codecs that can use it.
-    Errors: UsageError and MissingWeightsError, as `codecs.create` and `load_network` raise them.
+    Errors: UsageError and MissingWeightsError, as `codecs.create` and `load_network` raise them;
+    UsageError where no codec has the profile.
     """
     if threads is not None:
         torch.set_num_threads(threads)
@@ -90,12 +104,26 @@ def prepare(
     tasks = () if seeing is None else (seeing.task,)
     side = seeing.side or None if seeing else None
     resources = Resources(threads, device)
+    chosen = tuple(dict.fromkeys(_usual(side) if specs is None else specs))
     made: dict[str, ComparedCodec] = {}
-    for spec in dict.fromkeys(specs):
+    for spec in chosen:
         for codec in codecs.create(spec, tasks=tasks, side=side, resources=resources):
             if profile is None or codec.profile in (profile, "plain", "simulcast"):
                 made.setdefault(label(codec), codec)
-    return Bench(made, seeing)
+    if profile is not None and all(codec.profile != profile for codec in made.values()):
+        reason = f"no codec has a {profile} layer for {tasks[0]}" if tasks else "it needs a task"
+        hint = "add a bundle with 'icmh models add FILE'" if tasks else "give one with --task"
+        raise UsageError(f"--profile {profile}: {reason}; {hint}")
+    return Bench(made, seeing, chosen, device)
+
+
+def _usual(side: int | None) -> list[str]:
+    """Specs of all that can be compared here."""
+    here = codecs.available()
+    if side is None:
+        return here
+    shrunk = [f"{name}@{codecs.NETWORK_SIDE}" for name in SHRUNK if name in here]
+    return here + shrunk + [SIMULCAST] * ("icmh" in here)
 
 
 def steps(bench: Bench, points: Points) -> list[Step]:
@@ -202,7 +230,7 @@ class _Found:
         if self._cache is None:
             return Task(sample, tuple(self._steps))
         try:
-            about = [_digest(sample.path), self._truth(sample)]
+            about = [caching.digest(sample.path), self._truth(sample)]
         except OSError as error:
             self._fail(Failure(sample.name, None, f"cannot be read: {error.strerror}"))
             return Task(sample, ())
@@ -261,7 +289,7 @@ class _Found:
         """What the network's observation depends on beside the picture: annotations, a mask."""
         truth = None if self._network is None else sample.truths.get(self._network.task)
         if isinstance(truth, str | Path):
-            return _digest(Path(truth))
+            return caching.digest(Path(truth))
         return json.dumps(truth, sort_keys=True, default=str)
 
     def _add(self, name: str, step: Step, observations: list[Observation]) -> None:
@@ -279,10 +307,6 @@ class _Found:
         for step in done & self._left[name]:
             self._progress(step[0], 1)
         self._left[name] -= done
-
-
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _loaded(text: str | None, sample: str) -> list[Observation] | None:

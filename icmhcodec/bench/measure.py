@@ -9,7 +9,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, partial
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,6 +18,7 @@ import torch
 from torch import Tensor
 
 from icmhcodec import imageio
+from icmhcodec.bench import cache as caching
 from icmhcodec.bench.contract import (
     ComparedCodec,
     Decoded,
@@ -34,6 +34,9 @@ ORIGINAL = "original"
 # Four halvings under a window of 11 elements (Wang et al. 2003); pytorch-msssim refuses less.
 MS_SSIM_SIDE = 161
 DIGITS = 6  # of what is summed in float32: those behind differ with the number of threads
+# What reads pictures and computes metrics, and what networks run on beside it.
+PACKAGES = ("icmhcodec", "numpy", "pillow", "torch", "pytorch-msssim", "lpips")
+NETWORK_PACKAGES = ("torchvision", "onnxruntime", "pycocotools")
 _PROCESS = Path("/proc/self")
 _MB = 1_000_000
 
@@ -189,10 +192,7 @@ def _lpips() -> Callable[[Tensor, Tensor], Tensor] | None:
     return network
 
 
-def metric_versions() -> dict[str, str]:
+def versions(network: RecognitionNetwork[Any] | None) -> dict[str, str]:
     """What computes the metrics, for keys of cached results."""
-    found = {"lpips-trunk": "alex"} if _lpips() else {}
-    for package in ("pytorch-msssim", "lpips"):
-        with suppress(PackageNotFoundError):
-            found[package] = version(package)
-    return found
+    found = caching.versions(PACKAGES if network is None else PACKAGES + NETWORK_PACKAGES)
+    return {**found, "lpips-trunk": "alex"} if _lpips() else found

@@ -8,7 +8,6 @@ import platform
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +27,7 @@ from icmhcodec.bench.curves import (
     choose_anchors,
     common_points,
     compare,
+    curves_of,
     interval,
     resample,
     split_name,
@@ -54,6 +54,8 @@ PACKAGES = (
     "bjontegaard",
     "scipy",
 )
+METRIC_PACKAGES = ("icmhcodec", "numpy", "pycocotools")
+COMPARISON_PACKAGES = ("icmhcodec", "numpy", "scipy", "bjontegaard")
 
 
 def summarise(
@@ -73,26 +75,32 @@ def summarise(
     """Rows, comparisons and conditions of a run; `schema.json` and docs/bench.md describe it.
 
     `failures` are copied as they are; `fingerprints`: by codec what `ComparedCodec.identity` gave;
-    `anchors`: curves or codecs to compare with; `resamples`: bootstrap sets for the 95 % intervals
-    (0: none), whose results `cache` keeps; `progress(done, total)` is called while they are
-    computed. Deterministic but for times and machine. Raises IcmhError where no picture was
-    measured at every point, UsageError for an unknown anchor.
+    `anchors`: curves or codecs to compare with; those without a curve, as they failed, are left
+    out, and the usual ones stand in where none is left; `resamples`: bootstrap sets for the 95 %
+    intervals (0: none), whose results `cache` keeps; `progress(done, total)` is called while they
+    are computed. Deterministic but for times and machine. Raises IcmhError where no picture was
+    measured at every point.
     """
     points = common_points(observations)
     pictures = next(iter(points.values()))
     sets = resample(len(pictures), resamples, seed)
     curves = list(dict.fromkeys(curve for curve, _ in points if curve != ORIGINAL))
-    chosen = choose_anchors(curves, anchors)
+    chosen = choose_anchors(curves, [name for name in anchors if curves_of(name, curves)])
     pairs = [(curve, anchor) for curve in curves for anchor in chosen if curve != anchor]
     # A set of one point and a comparison of two curves are of similar cost.
     tick = _counter(len(points) * len(sets) * (network is not None) + len(pairs), progress)
-    about = {"seed": seed, "resamples": resamples, "network": network and network.fingerprint}
+    about = {
+        "seed": seed,
+        "resamples": resamples,
+        "network": network and network.fingerprint,
+        "versions": caching.versions(METRIC_PACKAGES),
+    }
     traces = {key: _traced(seen, sets, network, about, cache, tick) for key, seen in points.items()}
     return {
         "schema": SCHEMA,
         "command": command,
         "machine": machine(),
-        "versions": versions(),
+        "versions": caching.versions(PACKAGES),
         "dataset": {
             "name": dataset.name,
             "layout": dataset.layout,
@@ -211,7 +219,12 @@ def _compared(
     points = [[_listed(found) for found in side] for side in (test, anchor)]
     entries: list[dict[str, Any]] = _remembered(
         cache,
-        {"compare": pair, "points": points, "rules": [METHOD, MIN_POINTS, MIN_OVERLAP]},
+        {
+            "compare": pair,
+            "points": points,
+            "rules": [METHOD, MIN_POINTS, MIN_OVERLAP],
+            "versions": caching.versions(COMPARISON_PACKAGES),
+        },
         lambda: [_entry(pair, name, test, anchor) for name in names],
     )
     tick()
@@ -284,14 +297,3 @@ def _processor() -> str:
         return platform.processor() or platform.machine()
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.machine()
-
-
-def versions() -> dict[str, str]:
-    """Versions of the installed packages that decide results."""
-    found = {}
-    for name in PACKAGES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ import click
 
 from icmhcodec.cli import batch, files, options
 from icmhcodec.cli.files import STREAM
-from icmhcodec.cli.report import complain
+from icmhcodec.cli.report import Settings, complain, describe
 from icmhcodec.errors import UsageError
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from icmhcodec.bench.report.examples import Example
 
 PIPE_WIDTH = 160  # of tables where there is no terminal to fit into
+REPORTS = ("json", "csv", "plot", "html")  # first those that little can go wrong with
+DRAWN = ("plot", "html")
 Points = dict[str, tuple[float, ...]]
 
 
@@ -70,7 +73,8 @@ def report_file(name: str, help_text: str) -> Callable[[options.F], options.F]:
     "specs",
     metavar="NAME,...",
     callback=parse_codecs,
-    help="icmh, icmh:machine, jpeg, avif@416 (shrunk), ...; default: all that are here.",
+    help="icmh, icmh:machine, jpeg, avif@416 (shrunk), ...; default: all that are here and, with a "
+    "network, icmh@net, jpeg@net, avif@net and simulcast:icmh@net+icmh.",
 )
 @click.option("--task", metavar="NAME", help="cls, det or seg: measure its default network, too.")
 @click.option("--network", metavar="NAME", help="Another network, or a .toml that describes one.")
@@ -150,29 +154,33 @@ def command(
     icmh bench coco/ --task det --codecs icmh,avif,avif@net --json report.json
     """
     files.check_folder(folder)
-    wanted = {kind: target for kind, target in targets.items() if target is not None}
+    wanted = {kind: target for kind in REPORTS if (target := targets[kind]) is not None}
     _check_targets(wanted, force)
     if no_cache and cache_folder is not None:
         raise UsageError("--cache and --no-cache exclude each other; give one")
 
-    from icmhcodec.bench import codecs, datasets, engine
+    from icmhcodec.bench import datasets, engine
     from icmhcodec.bench.summary import summarise
 
     if network is not None and Path(network).is_file():
         network = str(Path(network).resolve())  # a worker may be elsewhere
     prepare = partial(
         engine.prepare,
-        specs or tuple(codecs.available()),
-        network or task,
+        network=network or task,
         profile=profile,
         device=device,
         threads=threads,
     )
-    bench = prepare()
+    bench = prepare(specs)
+    points = _with_sides(points, bench)
     _check_choices(bench, task, points, anchors)
+    _check_packages(bench, wanted)
     seen = bench.network.task if bench.network else None
     dataset = datasets.recognise(folder.resolve(), limit=limit, seed=seed, task=seen)
-    spread = _spread(partial(engine.start, prepare, bench.identity()), ray, jobs, threads, device)
+    for notice in dataset.notices:
+        complain(notice)
+    start = partial(engine.start, partial(prepare, bench.specs), bench.identity())
+    spread = _spread(start, ray, jobs, threads, device)
     totals = dict(Counter(name for name, _ in engine.steps(bench, points)))
     bars = {name: count * len(dataset.samples) for name, count in totals.items()}
     with _cache(cache_folder, no_cache) as cache:
@@ -196,11 +204,10 @@ def command(
                 cache=cache,
                 progress=lambda _, total: done("intervals", 1 / total),
             )
+        examples = partial(_examples, observations, dataset, bench, seed, cache)
+        unwritten = _write(wanted, report, examples, force, ctx.ensure_object(Settings).debug)
     _show(report, wanted)
-    examples = partial(_examples, observations, dataset, bench, seed)
-    for kind, target in wanted.items():
-        files.write(target, _content(kind, target, report, examples), force=force)
-    return 1 if failures else 0
+    return 1 if failures or unwritten else 0
 
 
 def _check_targets(targets: Mapping[str, Path], force: bool) -> None:
@@ -215,6 +222,15 @@ def _check_targets(targets: Mapping[str, Path], force: bool) -> None:
             raise UsageError(f"--plot {target}: plots are written as .png or .svg")
     if len(set(targets.values())) < len(targets):
         raise UsageError("two reports would go to one file; name another")
+
+
+def _with_sides(points: Points, bench: Bench) -> Points:
+    """The points of `avif@net` as those of `avif@416`, which is what it is called from here on."""
+    side = bench.network.side if bench.network else 0
+    return {
+        name[: -len("net")] + str(side) if side and name.endswith("@net") else name: values
+        for name, values in points.items()
+    }
 
 
 def _check_choices(bench: Bench, task: str | None, points: Points, anchors: Sequence[str]) -> None:
@@ -235,6 +251,17 @@ def _check_choices(bench: Bench, task: str | None, points: Points, anchors: Sequ
         [curve_name(codec, view) for codec in bench.codecs.values() for view in codec.views],
         anchors,
     )
+
+
+def _check_packages(bench: Bench, targets: Mapping[str, Path]) -> None:
+    """Refuse, before any work, what could not be computed or drawn after it."""
+    curves = [view for codec in bench.codecs.values() for view in codec.views]
+    drawn = [f"--{kind}" for kind in DRAWN if kind in targets]
+    needs = {"bjontegaard": ["BD-rates"] if len(curves) > 1 else [], "matplotlib": drawn}
+    for package, purposes in needs.items():
+        if purposes and find_spec(package) is None:
+            message = f"{' and '.join(purposes)}: the package {package} is not here"
+            raise UsageError(f"{message}; pip install 'icmhcodec[bench]'")
 
 
 @contextmanager
@@ -265,6 +292,26 @@ def _spread(
     return None
 
 
+def _write(
+    targets: Mapping[str, Path],
+    report: Mapping[str, Any],
+    examples: Callable[[], list[Example]],
+    force: bool,
+    debug: bool,
+) -> list[Path]:
+    """Write the reports; one that cannot be written is named and does not stop the others."""
+    unwritten = []
+    for kind, target in targets.items():
+        try:
+            files.write(target, _content(kind, target, report, examples), force=force)
+        except BrokenPipeError:
+            raise
+        except Exception as error:
+            complain(describe(error, f"--{kind} {target}")[0], error if debug else None)
+            unwritten.append(target)
+    return unwritten
+
+
 def _show(report: Mapping[str, Any], targets: Mapping[str, Path]) -> None:
     """Print the tables, beside the JSON where that has stdout."""
     from rich.console import Console
@@ -277,7 +324,11 @@ def _show(report: Mapping[str, Any], targets: Mapping[str, Path]) -> None:
 
 
 def _examples(
-    observations: Sequence[Observation], dataset: Dataset, bench: Bench, seed: int
+    observations: Sequence[Observation],
+    dataset: Dataset,
+    bench: Bench,
+    seed: int,
+    cache: Cache | None,
 ) -> list[Example]:
     from icmhcodec.bench.contract import curve_name
     from icmhcodec.bench.report import examples
@@ -288,7 +339,15 @@ def _examples(
         for codec in bench.codecs.values()
         if any(curve_name(codec, view) in used for view in codec.views)
     ]
-    return examples.draw(observations, dataset, codecs, bench.network, seed=seed)
+    return examples.draw(
+        observations,
+        dataset,
+        codecs,
+        bench.network,
+        seed=seed,
+        cache=cache,
+        conditions=bench.conditions(),
+    )
 
 
 def _content(

@@ -15,7 +15,7 @@ from icmhcodec.bench import engine
 from icmhcodec.bench.cache import Cache
 from icmhcodec.bench.contract import Observation, Sample
 from icmhcodec.bench.engine import Failure
-from icmhcodec.errors import IcmhError
+from icmhcodec.errors import IcmhError, UsageError
 from icmhcodec.pipeline import jobs
 
 from . import fakes
@@ -133,6 +133,58 @@ def change_network(bench: engine.Bench, samples: list[Sample]) -> None:
 
 def change_codec(bench: engine.Bench, samples: list[Sample]) -> None:
     codecs_of(bench)[1].views = ("det", "human")
+
+
+def test_versions_and_the_device_decide(
+    pictures: tuple[Sample, ...], cache: Cache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def encodings(bench: engine.Bench) -> int:
+        engine.run(bench, pictures, cache=cache)
+        return sum(codec.calls.count("encode") for codec in codecs_of(bench))
+
+    assert encodings(fakes.two_codecs()) == 12
+    assert encodings(fakes.two_codecs()) == 0
+    assert encodings(replace(fakes.two_codecs(), device="cuda")) == 12
+    monkeypatch.setattr("icmhcodec.bench.cache.version", lambda package: f"newer {package}")
+    assert encodings(fakes.two_codecs()) == 12
+
+
+class Movable(fakes.Brightness):
+    def to(self, device: str) -> Movable:
+        return self
+
+
+def test_the_usual_baselines_are_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = Movable()
+    monkeypatch.setattr(engine, "load_network", lambda name: network)
+    monkeypatch.setattr(engine.codecs, "available", lambda: ["icmh", "jpeg", "webp"])
+    monkeypatch.setattr(
+        engine.codecs,
+        "create",
+        lambda spec, **_: [fakes.Palette(spec, "plain")],
+    )
+    plain = ("icmh", "jpeg", "webp")
+    more = ("icmh@net", "jpeg@net", "simulcast:icmh@net+icmh")
+    assert engine.prepare(None).specs == plain
+    assert engine.prepare(None, "det").specs == plain + more
+    assert [codec.name for codec in engine.prepare(None, "det").codecs.values()] == [*plain, *more]
+    assert engine.prepare(["webp"], "det").specs == ("webp",)
+    network.side = 0  # any size
+    assert engine.prepare(None, "det").specs == plain
+    monkeypatch.setattr(engine.codecs, "available", lambda: ["avif"])
+    network.side = 32
+    assert engine.prepare(None, "det").specs == ("avif", "avif@net")
+
+
+def test_a_profile_that_no_codec_has_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "load_network", lambda name: Movable())
+    with pytest.raises(UsageError, match="--profile machine: it needs a task"):
+        engine.prepare(["jpeg"], profile="machine")
+    with pytest.raises(UsageError, match="no codec has a machine layer for det"):
+        engine.prepare(["jpeg"], "det", profile="machine")
+    made = [fakes.Palette(), fakes.Palette(profile="machine")]
+    monkeypatch.setattr(engine.codecs, "create", lambda spec, **_: made)
+    assert [*engine.prepare(["x"], "det", profile="machine").codecs] == ["palette/machine"]
 
 
 @pytest.mark.parametrize(

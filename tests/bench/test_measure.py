@@ -128,9 +128,12 @@ def test_the_peak_of_memory_is_that_of_the_action(sample: Sample) -> None:
     assert during.peak_mb > before.peak_mb + 40
 
 
-def test_versions_of_the_metrics_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    versions = measure.metric_versions()
+def test_versions_of_the_metrics_are_named() -> None:
+    versions = measure.versions(None)
     assert versions["pytorch-msssim"]
+    assert versions["torch"]
+    assert "onnxruntime" not in versions
+    assert {"onnxruntime", "pycocotools"} <= set(measure.versions(fakes.Brightness()))
 
 
 def test_lpips_is_measured_where_it_is_here(

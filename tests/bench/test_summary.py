@@ -13,7 +13,6 @@ from jsonschema import Draft202012Validator
 
 from icmhcodec.bench.cache import Cache
 from icmhcodec.bench.summary import SCHEMA, SCHEMA_FILE, summarise
-from icmhcodec.errors import UsageError
 from tests.bench import synthetic
 
 DOCUMENTED = Path(__file__).parents[2] / "docs" / "bench.md"
@@ -164,9 +163,20 @@ def test_an_overlap_that_one_picture_decides_gives_no_interval() -> None:
     assert "resamples have a BD-rate" in found["note"]
 
 
-def test_an_unknown_anchor_is_an_error() -> None:
-    with pytest.raises(UsageError, match="bpg"):
-        summary(anchors=["bpg"])
+def test_an_anchor_that_failed_costs_no_report() -> None:
+    anchors = summary(anchors=["bpg", "icmh"])["settings"]["anchors"]
+    assert anchors == ["icmh/scalable/det"]
+    assert summary(anchors=["bpg"])["settings"] == summary()["settings"]
+
+
+def test_other_versions_compare_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with closing(Cache(tmp_path)) as cache:
+        first = summary(cache=cache)
+        monkeypatch.setattr("icmhcodec.bench.summary.compare", lambda *_: None)
+        assert plain(summary(cache=cache)) == plain(first)
+        monkeypatch.setattr("icmhcodec.bench.cache.version", lambda package: f"newer {package}")
+        with pytest.raises(AttributeError):
+            summary(cache=cache)
 
 
 def test_names_no_host_and_no_user(report: dict[str, Any]) -> None:

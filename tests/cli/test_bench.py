@@ -21,6 +21,7 @@ from .conftest import COMMAND, ENVIRONMENT, Run, lines, spawn
 
 CODECS = ("--codecs", "jpeg,webp,icmh:test-tiny")
 POINTS = ("--points", "jpeg=10,40,70;webp=10,40,80;icmh:test-tiny=2,6")
+FILES = ("--html", "--plot", "--csv", "--json")
 COSTS = {"encode_s", "decode_s", "peak_mb"}
 
 
@@ -85,16 +86,67 @@ def test_a_second_run_makes_no_codec_call(
     run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     arguments = ("bench", folder, "--codecs", "jpeg,webp", *("--points", "jpeg=10,40;webp=10"))
-    assert run(*arguments, "--json", "a.json").exit_code == 0
+    assert run(*arguments, "--json", "a.json", "--html", "a.html").exit_code == 0
 
     def refuse(*_: object) -> None:
         raise AssertionError("a codec was called")
 
     monkeypatch.setattr(plain.PillowCodec, "encode", refuse)
     monkeypatch.setattr(plain.PillowCodec, "pixels", refuse)
-    assert run(*arguments, "--json", "b.json").exit_code == 0
+    assert run(*arguments, "--json", "b.json", "--html", "b.html").exit_code == 0
+    pages = [Path(name).read_text() for name in ("a.html", "b.html")]
+    assert pages[0].count("<img") == pages[1].count("<img") > 0
     assert {**read("b.json"), "command": ""} == {**read("a.json"), "command": ""}
     assert run(*arguments, "--no-cache").exit_code == 1
+
+
+def test_a_report_that_fails_costs_no_other(
+    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("no pen")
+
+    monkeypatch.setattr("icmhcodec.bench.report.plot.write", fail)
+    arguments = ("bench", folder, "--codecs", "jpeg", "--points", "jpeg=10,40")
+    names = [f"a.{kind}" for kind in ("html", "svg", "csv", "json")]
+    result = run(*arguments, *sum(zip(FILES, names, strict=True), ()))
+    assert result.exit_code == 1
+    assert [Path(name).exists() for name in names] == [True, False, True, True]
+    assert len(lines(result)) == 1
+    assert "--plot a.svg" in result.stderr
+    assert "no pen" in result.stderr
+    assert "jpeg" in result.stdout
+
+
+def test_an_anchor_that_fails_costs_no_report(
+    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plain.PillowCodec, "encode", lambda *_: 1 / 0)
+    arguments = ("--codecs", "jpeg,icmh:test-tiny", "--points", "jpeg=10;icmh:test-tiny=2")
+    result = run("bench", folder, *arguments, "--anchor", "jpeg", "--json", "a.json")
+    assert result.exit_code == 1
+    report = read("a.json")
+    assert report["settings"]["anchors"] == ["icmh:test-tiny/plain/human"]
+    assert [failure["codec"] for failure in report["failures"]] == ["jpeg/plain"]
+
+
+@pytest.mark.parametrize(
+    ("package", "codecs", "more"),
+    [("bjontegaard", "jpeg,webp", ()), ("matplotlib", "jpeg", ("--html", "a.html"))],
+)
+def test_a_missing_package_is_said_before_any_work(
+    run: Run,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    package: str,
+    codecs: str,
+    more: tuple[str, ...],
+) -> None:
+    monkeypatch.setattr("icmhcodec.cli.bench.find_spec", lambda name: None)
+    monkeypatch.setattr("icmhcodec.bench.engine.run", lambda *_, **__: 1 / 0)
+    result = run("bench", folder, "--codecs", codecs, *more)
+    assert (result.exit_code, len(lines(result))) == (2, 1)
+    assert f"the package {package} is not here; pip install" in result.stderr
 
 
 def test_a_killed_run_goes_on_to_the_same_report(run: Run, folder: Path) -> None:
@@ -182,6 +234,7 @@ def test_by_default_all_codecs_that_are_here(
         (("full", "--points", "webp=1"), 2, "no such codec here; there are jpeg"),
         (("full", "--anchor", "webp"), 2, "webp"),
         (("full", "--task", "none"), 2, "none"),
+        (("full", "--profile", "machine"), 2, "--profile machine"),
         (("full", "--json", "there.json"), 2, "--force"),
         (("full", "--json", "none/a.json"), 2, "does not exist"),
         (("full", "--csv", "-"), 2, "only --json goes to stdout"),

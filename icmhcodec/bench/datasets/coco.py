@@ -15,12 +15,19 @@ import numpy.typing as npt
 
 from icmhcodec.bench.contract import Dataset, Sample
 from icmhcodec.bench.datasets import masks
-from icmhcodec.bench.datasets.classes import VOC_CLASSES, VOC_INDEX_OF_COCO, Mask, voc_mask
+from icmhcodec.bench.datasets.classes import (
+    VOC_CLASSES,
+    VOC_INDEX_OF_COCO,
+    Mask,
+    coco_ids,
+    voc_mask,
+)
 from icmhcodec.bench.datasets.layout import Choose, Layout
 from icmhcodec.errors import UsageError
 
 DETECTION, SEGMENTATION = "det", "seg"
 Record = dict[str, Any]
+MOST_NAMED = 8  # categories in a message
 
 
 @dataclass(frozen=True)
@@ -30,8 +37,25 @@ class Annotations:
     path: Path
     images: Mapping[str, Record]
     of_image: Mapping[int, Sequence[Record]]
-    categories: tuple[str, ...]
+    ids: Mapping[int, int]  # COCO's category ids of the file's own
+    foreign: tuple[str, ...]  # names of the categories that COCO does not have
     root: Path  # the folder of the pictures
+
+    def known(self, records: Iterable[Record]) -> list[Record]:
+        """The annotations of COCO's classes, with COCO's category ids."""
+        ids = self.ids
+        return [r | {"category_id": ids[n]} for r in records if (n := r["category_id"]) in ids]
+
+    def notices(self) -> tuple[str, ...]:
+        """What is left out, in a line; UsageError where all is."""
+        names = ", ".join(self.foreign[:MOST_NAMED]) + ", ..." * (len(self.foreign) > MOST_NAMED)
+        if self.foreign and not self.ids:
+            raise UsageError(
+                f"{self.path}: none of its categories is one of COCO's 80, which the networks "
+                f"know: {names}; rename those that are"
+            )
+        left_out = f"{self.path}: left out what COCO's 80 classes do not have: {names}"
+        return (left_out,) if self.foreign else ()
 
 
 def load(folder: Path, task: str | None, choose: Choose) -> Dataset | None:
@@ -39,18 +63,23 @@ def load(folder: Path, task: str | None, choose: Choose) -> Dataset | None:
     found = find(folder, "instances", _has_boxes)
     if found is None:
         return None
+    notices = found.notices() if task == DETECTION else ()
     names: Iterable[str] = found.images
     mask: Callable[[str], Path] | None = None
     if task == SEGMENTATION:
         names, mask = _with_masks(folder, found)
     samples = []
     for name in choose(names):
-        truths: Record = {DETECTION: list(found.of_image[found.images[name]["id"]])}
+        truths: Record = {DETECTION: _objects(found, name)}
         if mask is not None:
             truths[SEGMENTATION] = mask(name)
         samples.append(Sample(name, found.root / name, truths))
-    classes = {DETECTION: found.categories, SEGMENTATION: VOC_CLASSES}
-    return Dataset(folder.resolve().name, "coco", tuple(samples), classes)
+    classes = {SEGMENTATION: VOC_CLASSES}
+    return Dataset(folder.resolve().name, "coco", tuple(samples), classes, notices)
+
+
+def _objects(found: Annotations, name: str) -> list[Record]:
+    return found.known(found.of_image[found.images[name]["id"]])
 
 
 def find(folder: Path, kind: str, fits: Callable[[Record], bool]) -> Annotations | None:
@@ -108,8 +137,10 @@ def _annotations(path: Path, root: Path, images: Mapping[str, Record], data: Rec
     of_image: defaultdict[int, list[Record]] = defaultdict(list)
     for annotation in data["annotations"]:
         of_image[annotation["image_id"]].append(annotation)
-    categories = sorted(data["categories"], key=lambda category: int(category["id"]))
-    return Annotations(path, images, of_image, tuple(c["name"] for c in categories), root)
+    things = [category for category in data["categories"] if category.get("isthing", 1)]
+    ids = coco_ids(things)
+    foreign = [str(c.get("name", c["id"])) for c in things if c["id"] not in ids]
+    return Annotations(path, images, of_image, ids, tuple(foreign), root)
 
 
 def _with_masks(folder: Path, found: Annotations) -> tuple[list[str], Callable[[str], Path]]:
@@ -121,17 +152,18 @@ def _with_masks(folder: Path, found: Annotations) -> tuple[list[str], Callable[[
     if ready.is_dir():
         paths = {name: ready / f"{Path(name).stem}.png" for name in found.images}
         return [name for name, path in paths.items() if path.exists()], paths.__getitem__
+    found.notices()
     target = masks.folder_for(found.path)
 
     def mask(name: str) -> Path:
         record = found.images[name]
         path = target / f"{record['id']}.png"
-        return masks.made(path, partial(instance_mask, record, found.of_image[record["id"]]))
+        return masks.made(path, partial(instance_mask, record, _objects(found, name)))
 
     shared = [
         name
-        for name, record in found.images.items()
-        if any(a["category_id"] in VOC_INDEX_OF_COCO for a in found.of_image[record["id"]])
+        for name in found.images
+        if any(a["category_id"] in VOC_INDEX_OF_COCO for a in _objects(found, name))
     ]
     return shared, mask
 

@@ -28,13 +28,21 @@ def load_labels(folder: Path, task: str | None, choose: Choose) -> Dataset | Non
     """Pictures in the folder, or in its folder images, that a CSV names with their classes."""
     del task
     for path in sorted(folder.glob("*.csv")):
-        with path.open(encoding="utf-8", newline="") as file:
+        rows = _rows(path)
+        if rows is not None:
+            return _labelled(folder, path, rows, choose)
+    return None
+
+
+def _rows(path: Path) -> list[tuple[str, str]] | None:
+    """Files and labels of a CSV, with or without a byte order mark; None where it has none."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file)
             columns = [_column(reader.fieldnames or (), c) for c in (FILE_COLUMNS, LABEL_COLUMNS)]
-            if None not in columns:
-                rows = [(row[columns[0]], row[columns[1]]) for row in reader]
-                return _labelled(folder, path, rows, choose)
-    return None
+            return None if None in columns else [(r[columns[0]], r[columns[1]]) for r in reader]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UsageError(f"{path}: not a CSV in UTF-8 ({error}); save it as one") from error
 
 
 def _column(fields: Sequence[str], known: Sequence[str]) -> str | None:

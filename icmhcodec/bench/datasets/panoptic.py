@@ -18,14 +18,13 @@ from icmhcodec.bench.datasets.coco import DETECTION, SEGMENTATION, Annotations, 
 from icmhcodec.bench.datasets.layout import Choose, Layout
 from icmhcodec.errors import UsageError
 
-FIRST_STUFF = 92  # COCO's category ids from here on are stuff, not things
-
 
 def load(folder: Path, task: str | None, choose: Choose) -> Dataset | None:
     """Pictures with segments: boxes of the things, and VOC masks of the shared classes."""
     found = find(folder, "panoptic", _has_segments)
     if found is None:
         return None
+    notices = found.notices() if task in (DETECTION, SEGMENTATION) else ()
     segments = {name: _segments(found, name) for name in found.images}
     names = [n for n, known in segments.items() if task != SEGMENTATION or _is_shared(known)]
     mask = _masks(folder, found) if task == SEGMENTATION else None
@@ -35,8 +34,8 @@ def load(folder: Path, task: str | None, choose: Choose) -> Dataset | None:
         if mask is not None:
             truths[SEGMENTATION] = mask(segments[name])
         samples.append(Sample(name, found.root / name, truths))
-    classes = {DETECTION: found.categories, SEGMENTATION: VOC_CLASSES}
-    return Dataset(folder.resolve().name, "panoptic", tuple(samples), classes)
+    classes = {SEGMENTATION: VOC_CLASSES}
+    return Dataset(folder.resolve().name, "panoptic", tuple(samples), classes, notices)
 
 
 def _has_segments(annotation: Record) -> bool:
@@ -44,9 +43,11 @@ def _has_segments(annotation: Record) -> bool:
 
 
 def _segments(found: Annotations, name: str) -> Record:
+    """A picture's record, with the segments of things that COCO has."""
     image = found.images[name]["id"]
     none: Record = {"image_id": image, "file_name": "", "segments_info": []}
-    return next(iter(found.of_image[image]), none)
+    record = next(iter(found.of_image[image]), none)
+    return record | {"segments_info": found.known(record["segments_info"])}
 
 
 def _is_shared(record: Record) -> bool:
@@ -75,11 +76,10 @@ def _colour_folder(folder: Path, found: Annotations) -> Path:
 
 
 def _things(record: Record) -> list[Record]:
-    """The segments of things as COCO annotations with boxes."""
+    """The segments as COCO annotations with boxes."""
     return [
         {"image_id": record["image_id"], "iscrowd": 0, **segment}
         for segment in record["segments_info"]
-        if segment["category_id"] < FIRST_STUFF
     ]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from icmhcodec.bench.contract import Dataset
-from icmhcodec.bench.datasets.layout import Choose, Layout, pictures
+from icmhcodec.bench.datasets.layout import Choose, Layout, is_picture, pictures
 from icmhcodec.errors import UsageError
 
 CLIPS = frozenset({".avi", ".mp4", ".mkv", ".mov", ".webm"})
@@ -26,12 +26,13 @@ def _is_davis(folder: Path) -> bool:
 
 
 def _clips(folder: Path) -> bool:
-    """Whether there are clips, in folders of their classes or without."""
+    """Whether there are clips, in folders of their classes or without, and no pictures."""
     found = [path for pattern in ("*", "*/*") for path in folder.glob(pattern)]
-    return any(path.suffix.lower() in CLIPS for path in found)
+    clips = any(path.suffix.lower() in CLIPS for path in found)
+    return clips and not any(map(is_picture, folder.rglob("*")))
 
 
 LAYOUT = Layout(
-    "DAVIS (JPEGImages/RESOLUTION/CLIP) or clips in folders of their classes (video comes later)",
+    "DAVIS (JPEGImages/RESOLUTION/CLIP) or nothing but clips (video comes later)",
     load,
 )

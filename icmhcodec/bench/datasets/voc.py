@@ -37,7 +37,7 @@ def load(folder: Path, task: str | None, choose: Choose) -> Dataset | None:
         Sample(name, paths[name], {t: _truth(t, p) for t, p in known[name].items()})
         for name in choose(known)
     )
-    classes = {"det": VOC_CLASSES[1:], "seg": VOC_CLASSES}
+    classes = {"seg": VOC_CLASSES}
     return Dataset(folder.resolve().name, "voc", samples, classes)
 
 

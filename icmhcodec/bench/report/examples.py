@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import base64
 import io
+import json
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from icmhcodec.bench.contract import ComparedCodec, Dataset, Observation, curve_name
+from icmhcodec.bench import cache as caching
+from icmhcodec.bench.cache import Cache
+from icmhcodec.bench.contract import ComparedCodec, Dataset, Observation, Sample, curve_name
 from icmhcodec.bench.curves import ORIGINAL, split_name
+from icmhcodec.bench.datasets.classes import COCO_NAMES
 from icmhcodec.bench.measure import read
 from icmhcodec.bench.report.words import is_own
 from icmhcodec.tasks.contract import Pixels, RecognitionNetwork
@@ -49,11 +55,14 @@ def draw(
     pictures: int = 2,
     curves: Sequence[str] = (),
     bpp: float | None = None,
+    cache: Cache | None = None,
+    conditions: Mapping[str, Any] | None = None,
 ) -> list[Example]:
     """Code a few pictures again, drawn by `seed`, each curve at its point nearest to `bpp`.
 
     The original comes first. Without `bpp` the target is, for each picture, in the lower part of
     the range of bits that all curves cover; without `curves` the best known ones are shown.
+    `cache` keeps the examples, by codec, network and `conditions` (`engine.Bench.conditions`).
     """
     makers = {curve_name(codec, view): (codec, view) for codec in codecs for view in codec.views}
     seen = {one.curve: one for one in observations}
@@ -64,19 +73,63 @@ def draw(
     found = []
     for name in (names[place] for place in sorted(picks)):
         sample, own = samples[name], [one for one in observations if one.sample == name]
-        pixels = read(sample.path)
-        truth = sample.truths.get(network.task) if network else None
-        canvas = _Canvas(name, pixels, network, dataset.classes, truth)
-        found.append(canvas.example(ORIGINAL, 0.0, 24.0, pixels))
         points = {curve: {o.point: _bpp(o) for o in own if o.curve == curve} for curve in chosen}
         target = bpp or _target(points)
-        for curve in chosen:
-            point = min(points[curve], key=lambda key: abs(math.log(points[curve][key] / target)))
-            codec, view = makers[curve]
-            part = codec.cut(codec.encode(pixels, point), view)
-            decoded = codec.decode(part, view).pixels
-            found.append(canvas.example(curve, point, 8 * len(part) / _area(pixels), decoded))
+        for curve in (ORIGINAL, *chosen):
+            point = _nearest(points[curve], target) if curve in points else 0.0
+            maker = makers.get(curve)
+            make = partial(_made, sample, dataset.classes, network, curve, point, maker)
+            if cache is None:
+                found.append(make())
+                continue
+            settings = {
+                **(conditions or {}),
+                "example": [name, curve, point, SIDE, SCORE],
+                "codec": maker and dict(maker[0].identity()),
+                "network": network and f"{network.name} {network.fingerprint}",
+                "picture": caching.digest(sample.path),
+                "truth": json.dumps([sample.truths, dataset.classes], sort_keys=True, default=str),
+            }
+            found.append(_remembered(cache, caching.key(settings), make))
     return found
+
+
+def _nearest(bits: Mapping[float, float], target: float) -> float:
+    return min(bits, key=lambda point: abs(math.log(bits[point] / target)))
+
+
+def _made(
+    sample: Sample,
+    classes: Mapping[str, Sequence[str]],
+    network: RecognitionNetwork[Any] | None,
+    curve: str,
+    point: float,
+    maker: tuple[ComparedCodec, str] | None,
+) -> Example:
+    """Code a picture and draw what comes back; without a maker it is the original."""
+    pixels = read(sample.path)
+    truth = sample.truths.get(network.task) if network else None
+    canvas = _Canvas(sample.name, pixels, network, classes, truth)
+    if maker is None:
+        return canvas.example(curve, point, 24.0, pixels)
+    codec, view = maker
+    part = codec.cut(codec.encode(pixels, point), view)
+    decoded = codec.decode(part, view).pixels
+    return canvas.example(curve, point, 8 * len(part) / _area(pixels), decoded)
+
+
+def _remembered(cache: Cache, key: str, make: Callable[[], Example]) -> Example:
+    known = cache.get(key)
+    if known is not None:
+        try:
+            kept = json.loads(known)
+            return Example(**{**kept, "data": base64.b64decode(kept["data"], validate=True)})
+        except (ValueError, TypeError, KeyError):
+            pass  # damaged: it is made again
+    example = make()
+    text = base64.b64encode(example.data).decode()
+    cache.put(key, json.dumps({**asdict(example), "data": text}))
+    return example
 
 
 def _usual(curves: Sequence[str]) -> list[str]:
@@ -137,7 +190,7 @@ class _Canvas:
         task = self.network.task if self.network else ""
         names = self.classes.get(task, ())
         if task == "det":
-            return image, boxes(image, found, names, scale)
+            return image, boxes(image, found, scale)
         if task == "cls":
             best = int(found[0])
             verdict = (
@@ -149,19 +202,16 @@ class _Canvas:
         return image, ""
 
 
-def boxes(image: Image.Image, found: Any, names: Sequence[str], scale: float) -> str:
+def boxes(image: Image.Image, found: Any, scale: float) -> str:
     """Draw detections (`tasks.detection.Detections`) onto an image; returns how many they are."""
-    from icmhcodec.tasks.detection import COCO_IDS
-
     pen, font = ImageDraw.Draw(image), ImageFont.load_default(size=12)
     kept = found.above(SCORE)
-    ids = COCO_IDS.tolist()
     for box, score, category in list(zip(kept.boxes, kept.scores, kept.classes, strict=True))[::-1]:
-        number = ids.index(int(category)) if int(category) in ids else int(category)
+        number = int(category)
         hue = HUES[number % len(HUES)]
         left, top, right, bottom = (float(value) * scale for value in box)
         pen.rectangle((left, top, max(right, left), max(bottom, top)), outline=hue, width=2)
-        text = f"{_name(names, number)} {score:.2f}"
+        text = f"{COCO_NAMES.get(number, number)} {score:.2f}"
         place = (max(left, 0), max(top - 15, 0))
         pen.rectangle(
             pen.textbbox((place[0] + 3, place[1]), text, font=font), fill=hue, outline=hue

@@ -9,6 +9,7 @@ from PIL import Image
 
 from icmhcodec.bench import datasets
 from icmhcodec.bench.datasets import coco
+from icmhcodec.bench.datasets.classes import COCO_NAMES
 from icmhcodec.errors import UsageError
 from tests.bench.datasets import trees
 
@@ -27,7 +28,7 @@ SHARED = Path(__file__).parents[4] / "shared" / "data" / "coco206_val2017"
 def test_pictures_and_boxes(tmp_path, root, place):
     dataset = datasets.recognise(trees.coco(tmp_path, root, place), task="det")
     assert dataset.layout == "coco"
-    assert dataset.classes["det"] == ("person", "bus")
+    assert dataset.notices == ()
     truths = {s.name: [a["id"] for a in s.truths["det"]] for s in dataset.samples}
     assert truths == {"1.jpg": [10, 11], "2.jpg": [12], "3.jpg": []}
     assert all(s.path.exists() for s in dataset.samples)
@@ -93,3 +94,37 @@ def test_other_json_files_are_passed(tmp_path, content):
     trees.picture(tmp_path / "a.png")
     (tmp_path / "instances.json").write_text(content)
     assert datasets.recognise(tmp_path).layout == "plain"
+
+
+def renamed(folder: Path, **names: str) -> Path:
+    """The tree with its categories, person, bus and kite, under other names."""
+    path = trees.coco(folder) / "instances_val2017.json"
+    data = json.loads(path.read_text())
+    for category in data["categories"]:
+        category["name"] = names.get(category["name"], category["name"])
+    path.write_text(json.dumps(data))
+    return folder
+
+
+def test_categories_of_its_own_count_by_their_names(tmp_path):
+    folder = renamed(tmp_path, person="Potted-Plant", bus="helmet", kite="tvmonitor")
+    dataset = datasets.recognise(folder, task="det")
+    truths = {s.name: [a["category_id"] for a in s.truths["det"]] for s in dataset.samples}
+    assert truths == {"1.jpg": [64], "2.jpg": [72], "3.jpg": []}
+    (notice,) = dataset.notices
+    assert notice.endswith("classes do not have: helmet")
+    assert [s.name for s in datasets.recognise(folder).samples] == ["1.jpg", "2.jpg", "3.jpg"]
+
+
+def test_categories_that_no_network_knows_are_an_error(tmp_path):
+    folder = renamed(tmp_path, person="vest", bus="helmet", kite="glove")
+    for task in ("det", "seg"):
+        with pytest.raises(UsageError, match=r"none of its categories .* helmet, vest, glove"):
+            datasets.recognise(folder, task=task)
+    assert len(datasets.recognise(folder, task="cls").samples) == 3  # agreement needs no truths
+
+
+@pytest.mark.skipif(not SHARED.exists(), reason="../shared is not here")
+def test_cocos_names_are_cocos():
+    data = json.loads((SHARED / "instances_val2017.json").read_text())
+    assert {c["id"]: c["name"] for c in data["categories"]} == COCO_NAMES

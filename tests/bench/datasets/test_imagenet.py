@@ -42,6 +42,17 @@ def test_a_csv_that_cannot_be_used_says_why(tmp_path):
     assert datasets.recognise(tmp_path).layout == "plain"
 
 
+def test_a_csv_may_have_a_byte_order_mark_but_no_other_coding(tmp_path):
+    picture(tmp_path / "a.png")
+    table = tmp_path / "labels.csv"
+    table.write_text("file,label\na.png,7\n", encoding="utf-8-sig")
+    assert labels(tmp_path) == {"a.png": 7}
+    for content in (b"file,label,by\na.png,7,Andr\xe9\n", b'file,label\n"a' + b"x" * 200_000):
+        table.write_bytes(content)
+        with pytest.raises(UsageError, match=r"labels\.csv: not a CSV in UTF-8"):
+            labels(tmp_path)
+
+
 def test_folders_named_by_wordnet_ids(tmp_path):
     for name in ("n02510455", "n01440764"):
         picture(tmp_path / name / "x.JPEG")

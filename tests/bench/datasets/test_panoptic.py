@@ -32,3 +32,14 @@ def test_absent_pngs_are_an_error(tmp_path, monkeypatch):
     shutil.rmtree(folder / "annotations" / "panoptic_val2017")
     with pytest.raises(UsageError, match="PNGs are missing"):
         datasets.recognise(folder, task="seg")
+
+
+def test_things_count_by_their_names(tmp_path):
+    path = trees.panoptic(tmp_path) / "annotations" / "panoptic_val2017.json"
+    text = path.read_text()
+    path.write_text(text.replace('"dog"', '"cat"'))
+    samples = datasets.recognise(tmp_path, task="det").samples
+    assert [a["category_id"] for a in samples[0].truths["det"]] == [17]
+    path.write_text(text.replace('"dog"', '"gnu"'))
+    with pytest.raises(UsageError, match=r"none of its categories .* gnu, grass-merged"):
+        datasets.recognise(tmp_path, task="det")

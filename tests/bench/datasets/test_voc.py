@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from icmhcodec.bench import datasets
-from icmhcodec.bench.datasets.classes import COCO_ID_OF_VOC, VOC_CLASSES
+from icmhcodec.bench.datasets.classes import COCO_ID_OF_VOC, COCO_NAMES, VOC_CLASSES
 from icmhcodec.errors import UsageError
 from icmhcodec.tasks.detection import COCO_IDS
 from tests.bench.datasets import trees
@@ -13,7 +13,7 @@ def test_the_classes_are_vocs():
     assert len(VOC_CLASSES) == 21
     assert list(VOC_CLASSES[1:]) == sorted(VOC_CLASSES[1:])
     assert len(set(COCO_ID_OF_VOC.values())) == 20
-    assert set(COCO_ID_OF_VOC.values()) <= set(COCO_IDS.tolist())
+    assert set(COCO_ID_OF_VOC.values()) <= set(COCO_IDS.tolist()) == set(COCO_NAMES)
 
 
 def test_boxes_in_cocos_terms(tmp_path):

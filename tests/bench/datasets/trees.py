@@ -45,7 +45,11 @@ def coco(folder: Path, root: str = "images", place: str = "instances_val2017.jso
             annotation(11, 1, 6, 2, 5),
             annotation(12, 2, 38, 0, 4),
         ],
-        "categories": [{"id": 6, "name": "bus"}, {"id": 1, "name": "person"}],
+        "categories": [
+            {"id": 6, "name": "bus"},
+            {"id": 1, "name": "person"},
+            {"id": 38, "name": "kite"},
+        ],
     }
     path = folder / place
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 import io
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 
+from icmhcodec.bench.cache import Cache
 from icmhcodec.bench.contract import Dataset, Observation, Sample
-from icmhcodec.bench.report.examples import boxes, draw, overlay
+from icmhcodec.bench.report import examples
+from icmhcodec.bench.report.examples import Example, boxes, draw, overlay
 from icmhcodec.tasks.detection import Detections
 from tests.bench import synthetic
 
@@ -55,6 +58,38 @@ def test_the_point_nearest_to_the_bits_asked_for(dataset: Dataset) -> None:
             assert image.size == (found[1].width, found[1].height) == (96, 64)
 
 
+def test_what_was_drawn_before_is_not_drawn_again(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Counting(synthetic.Codec):
+        calls = 0
+
+        def encode(self, pixels: object, point: float) -> bytes:
+            Counting.calls += 1
+            return super().encode(pixels, point)
+
+    seen = measured(dataset)
+    with closing(Cache(tmp_path / "cache")) as cache:
+
+        def drawn(network: Classifier | None = None, **conditions: str) -> list[Example]:
+            return draw(seen, dataset, [Counting()], network, cache=cache, conditions=conditions)
+
+        first = drawn()
+        assert Counting.calls == 2
+        assert drawn() == first == draw(seen, dataset, [synthetic.Codec()], None)
+        assert Counting.calls == 2
+        captions = [one.caption for one in drawn(Classifier())]
+        assert captions == ["class cat, right"] * 4
+        assert Counting.calls == 4
+        drawn(versions="newer")
+        assert Counting.calls == 6
+        monkeypatch.setattr(examples, "SIDE", 48)
+        assert {one.width for one in drawn()} == {48}
+        cache._database.execute('UPDATE results SET value = \'{"data": "?"}\'')
+        assert drawn() == drawn()
+        assert Counting.calls == 10
+
+
 def test_the_seed_picks_the_pictures(dataset: Dataset) -> None:
     def names(seed: int) -> list[str]:
         found = draw(measured(dataset), dataset, [synthetic.Codec()], None, seed=seed)
@@ -76,12 +111,20 @@ def test_boxes_are_drawn_where_they_are() -> None:
         np.array([0.9, 0.1], np.float32),
         np.array([3, 1]),
     )
-    names = tuple(f"name{number}" for number in range(80))
-    assert boxes(image, found, names, 0.5) == "1 object with a score of 0.3 or more"
+    assert boxes(image, found, 0.5) == "1 object with a score of 0.3 or more"
     pixels = np.asarray(image).sum(2)
     assert pixels[[50, 50, 79], [10, 60, 30]].all()  # left, right, bottom
     assert not pixels[50, 30]
     assert not pixels[2:4, 2:4].any()  # too uncertain
+
+
+def test_boxes_are_called_what_coco_calls_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(ImageDraw.ImageDraw, "text", lambda *given, **_: said.append(given[2]))
+    corners = np.tile(np.array([0, 0, 9, 9], np.float32), (3, 1))
+    found = Detections(corners, np.full(3, 0.5, np.float32), np.array([1, 90, 12]))
+    boxes(Image.new("RGB", (16, 16)), found, 1.0)
+    assert said == ["12 0.50", "toothbrush 0.50", "person 0.50"]
 
 
 def test_segments_are_laid_over_the_picture() -> None:
