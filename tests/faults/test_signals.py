@@ -30,7 +30,7 @@ def test_a_stopped_run_leaves_whole_files_and_says_how_many(
     assert last, said
     # The signal may come between the writing of a file and its counting.
     assert len(whole(coded)) - int(last[1]) in (0, 1)
-    assert not processes_of(process.pid)
+    assert all_ended(process.pid)
 
 
 def test_a_killed_run_leaves_whole_files_and_a_second_does_the_rest(
@@ -69,6 +69,16 @@ def test_another_worker_does_what_a_killed_one_had(
     # The worker may have written the file that it could not tell of any more.
     assert said in ([], ["icmh: 1 of 60 outputs exist and stay; --force overwrites them"])
     assert len(whole(coded)) == 60
+
+
+def all_ended(session: int) -> bool:
+    """Whether all of a session's processes end, which may take them a moment."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        if not processes_of(session):
+            return True
+        time.sleep(0.05)
+    return False
 
 
 def worker_of(session: int) -> int:
