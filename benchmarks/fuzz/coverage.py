@@ -10,6 +10,7 @@ reach all that was reached. The tests replay it. Findings stand in the work fold
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import shutil
@@ -36,6 +37,8 @@ SECONDS, MEGABYTES = 10, 2048
 @click.option("--work", type=click.Path(path_type=Path), help="Folder for what is found.")
 @click.option("--output", type=click.Path(path_type=Path), help="JSON of counts.")
 def main(target: str, seconds: int, work: Path | None, output: Path | None) -> None:
+    if importlib.util.find_spec("atheris") is None:
+        raise click.ClickException("atheris is not here: pip install atheris")
     work = work or Path(tempfile.mkdtemp(prefix=f"icmh-fuzz-{target}-"))
     found, kept, merged = work / "found", CORPUS / target, work / "merged"
     for folder in (found, kept, merged):
@@ -43,6 +46,8 @@ def main(target: str, seconds: int, work: Path | None, output: Path | None) -> N
     seeds(target, found)
     limits = [f"-timeout={SECONDS}", f"-rss_limit_mb={MEGABYTES}", f"-max_len={LONGEST}"]
     search = fuzz(target, work, [f"-max_total_time={seconds}", *limits, str(found), str(kept)])
+    if not statistics(search)["executions"]:
+        raise click.ClickException(f"nothing ran; {work / 'log'} says why")
     fuzz(target, work, ["-merge=1", *limits, str(merged), str(kept), str(found)])
     shutil.rmtree(kept)
     shutil.copytree(merged, kept)
