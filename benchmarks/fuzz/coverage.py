@@ -46,13 +46,14 @@ def main(target: str, seconds: int, work: Path | None, output: Path | None) -> N
     seeds(target, found)
     limits = [f"-timeout={SECONDS}", f"-rss_limit_mb={MEGABYTES}", f"-max_len={LONGEST}"]
     search = fuzz(target, work, [f"-max_total_time={seconds}", *limits, str(found), str(kept)])
-    if not statistics(search)["executions"]:
+    reached = statistics(search)
+    if not reached["executions"]:
         raise click.ClickException(f"nothing ran; {work / 'log'} says why")
     fuzz(target, work, ["-merge=1", *limits, str(merged), str(kept), str(found)])
     shutil.rmtree(kept)
     shutil.copytree(merged, kept)
     crashes = sorted(path.name for path in work.glob("*-*") if path.is_file())
-    counts = {"seconds": seconds, **statistics(search), "findings": crashes}
+    counts = {"seconds": seconds, **reached, "findings": crashes}
     counts["corpus"] = {"files": len(list(kept.iterdir())),
                         "bytes": sum(path.stat().st_size for path in kept.iterdir())}  # fmt: skip
     write_json(output or RESULTS / f"fuzz_{target}.json", counts)

@@ -232,11 +232,6 @@ def _convolutions(path: Path) -> list[Tensor]:
     return [torch.from_numpy(onnx.numpy_helper.to_array(tensors[name]).copy()) for name in names]
 
 
-def shrink(picture: Pixels) -> Pixels:
-    """The picture uint8 [H,W,3] at the size that the network sees, bilinear."""
-    return INPUT.shrink(picture)
-
-
 def select(output: FloatArray, height: int, width: int) -> Detections:
     """Objects of a raw output [3549,85], boxes in pixels of the picture of this size."""
     boxes = INPUT.place(height, width).back(decode(output[:, :4], SIDE, SIDE))

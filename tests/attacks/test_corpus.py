@@ -10,7 +10,8 @@ from benchmarks.fuzz import targets
 from icmhcodec.pipeline.codec import Codec
 from tests.attacks import samples
 from tests.attacks.mutations import within
-from tests.pipeline.conftest import BASE, _one_thread  # noqa: F401
+from tests.pipeline.conftest import BASE
+from tests.threads import one_thread  # noqa: F401
 
 CORPUS = Path(targets.__file__).parent / "corpus"
 

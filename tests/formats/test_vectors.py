@@ -15,7 +15,8 @@ from icmhcodec.imageio import Picture
 from icmhcodec.pipeline.codec import Codec
 from tests.formats import make
 from tests.formats.make import LIST, MAKERS, VECTORS, layer, measured, names
-from tests.pipeline.conftest import BASE, _one_thread  # noqa: F401
+from tests.pipeline.conftest import BASE
+from tests.threads import one_thread  # noqa: F401
 
 RECORDED = make.recorded()["vectors"]
 PARTS = {"part-split", "part-rest", "part-simulcast"}

@@ -12,13 +12,9 @@ from icmhcodec.codecs import registry
 from icmhcodec.masks.predictor import PredictorNet, export_predictor
 from icmhcodec.modelfile import ModelFile
 from icmhcodec.pipeline.codec import Codec
+from tests.threads import one_thread  # noqa: F401
 
 BASE = "test-tiny"
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
 
 
 @pytest.fixture(autouse=True)

@@ -7,16 +7,9 @@ import torch
 
 from icmhcodec.errors import MissingWeightsError
 from icmhcodec.tasks import efficientnet, espnetv2, weights, yolox
+from tests.threads import one_thread  # noqa: F401
 
 SHARED = Path(__file__).resolve().parents[3] / "shared"
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def _located(file):

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,18 +13,11 @@ from icmhcodec.codecs import registry
 from icmhcodec.training import base, network, photos
 from icmhcodec.training.photos import Crops
 from icmhcodec.training.recipe import BaseRecipe
+from tests.threads import one_thread  # noqa: F401
 
 TINY = BaseRecipe(
     steps=8, batch=2, crop=64, scales=(1.0, 0.7), workers=0, channels=(8, 12), compile=False
 )
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def paint(folder: Path, count: int) -> Path:
