@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from icmhcodec import container
+from icmhcodec.container.header import version_to_write
 from icmhcodec.container.limits import Limits
 from icmhcodec.errors import IcmhError
 from icmhcodec.pipeline.codec import Codec
@@ -31,8 +32,8 @@ def parser(data: bytes) -> None:
         if file.damage:
             continue
         header = file.header
-        # A reader takes a newer minor version, a writer writes its own.
-        if not file.missing and data[9] == container.VERSION[1]:
+        # A reader takes any minor version, a writer writes the lowest that has all codes.
+        if not file.missing and (data[8], data[9]) == version_to_write(header):
             built = container.build(header, file.hyper, file.layers, file.ancillary)
             assert built == data, "read and written again, a file is another"
         for layer in header.layers:

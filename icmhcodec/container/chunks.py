@@ -12,14 +12,20 @@ from dataclasses import dataclass, replace
 from icmhcodec.container import structure
 from icmhcodec.container.header import NO_ID, Header, unpack_header
 from icmhcodec.container.limits import DEFAULT_LIMITS, Limits
-from icmhcodec.container.names import HUMAN
-from icmhcodec.container.structure import SIGNATURE, VERSION, UnknownFeatureError
+from icmhcodec.container.names import HUMAN, Version
+from icmhcodec.container.structure import (
+    SEQUENCE_VERSION,
+    SIGNATURE,
+    VERSION,
+    UnknownFeatureError,
+)
 from icmhcodec.errors import FormatError, NewerVersionError
 
 Buffer = bytes | bytearray | memoryview
 Key = tuple[str, int]  # type and index of a critical chunk
 
 PREAMBLE_BYTES = len(SIGNATURE) + len(VERSION)
+SEQUENCE_TYPE = "SEQH"
 STANDARD = ("iCCp", "eXIf", "xMPp", "aLPh")
 _INDEXED = ("HYPR", "LAYR")
 _TYPE = re.compile(rb"[A-Za-z]{4}")
@@ -116,8 +122,9 @@ def scan(
     `partial` keeps the intact chunks of a damaged file and says what was wrong.
     """
     view = memoryview(data).cast("B")
-    with _refusing_newer(_check_preamble(view)):
-        head, header = _read_header(view, limits)
+    version = check_preamble(view)
+    with refusing_newer(version):
+        head, header = _read_header(view, version, limits)
         spans, damage = _walk(view, head, header, partial)
         _check_sizes(header, spans, limits)
         result = Scan(view, header, tuple(spans), tuple(damage))
@@ -133,11 +140,12 @@ def scan(
 def read_header(data: Buffer, limits: Limits = DEFAULT_LIMITS) -> Header:
     """The header alone; what follows it need not be there and is not looked at."""
     view = memoryview(data).cast("B")
-    with _refusing_newer(_check_preamble(view)):
-        return _read_header(view, limits)[1]
+    version = check_preamble(view)
+    with refusing_newer(version):
+        return _read_header(view, version, limits)[1]
 
 
-def _check_preamble(view: memoryview) -> tuple[int, int]:
+def check_preamble(view: memoryview) -> Version:
     """The version of a file; FormatError for what is no .icm file."""
     start = bytes(view[:PREAMBLE_BYTES])
     if not start:
@@ -162,12 +170,12 @@ def _check_preamble(view: memoryview) -> tuple[int, int]:
 
 
 @contextmanager
-def _refusing_newer(version: tuple[int, int]) -> Iterator[None]:
+def refusing_newer(version: Version) -> Iterator[None]:
     """In a file of a newer minor version, what is not known is new rather than wrong."""
     try:
         yield
     except UnknownFeatureError as error:
-        if version <= VERSION:
+        if version <= SEQUENCE_VERSION:
             raise
         raise NewerVersionError(
             f"{error}; format version {version[0]}.{version[1]} is newer: update icmh"
@@ -180,14 +188,16 @@ def _truncated(view: memoryview, missing: str) -> FormatError:
     )
 
 
-def _read_header(view: memoryview, limits: Limits) -> tuple[Span, Header]:
+def _read_header(view: memoryview, version: Version, limits: Limits) -> tuple[Span, Header]:
     head = _chunk_head(view, PREAMBLE_BYTES)
+    if head.type == SEQUENCE_TYPE:
+        raise FormatError("a video, not a picture; it is read as a stream (container.video)")
     if head.type != "HEAD" or head.place:
         raise FormatError(f"damaged at byte {head.offset}: {head.type}, but no header begins here")
     if head.end - head.start > limits.header:
         raise FormatError(f"header: more than {limits.header} bytes are beyond the limit")
     span = _checked(view, head)
-    return span, unpack_header(bytes(view[span.start : span.end]), limits)
+    return span, unpack_header(bytes(view[span.start : span.end]), version, limits)
 
 
 def _chunk_head(view: memoryview, offset: int) -> Span:

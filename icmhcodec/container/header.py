@@ -8,7 +8,15 @@ from typing import Any
 
 from icmhcodec.container import structure
 from icmhcodec.container.limits import Limits
-from icmhcodec.container.names import HUMAN, valid_name
+from icmhcodec.container.names import (
+    BUNDLES,
+    CODECS,
+    HUMAN,
+    TASKS,
+    Version,
+    valid_name,
+    version_of,
+)
 from icmhcodec.container.structure import UnknownFeatureError
 from icmhcodec.container.tiles import valid_count
 from icmhcodec.errors import FormatError
@@ -135,17 +143,27 @@ def check_hyper_segments(header: Header, what: str, segments: int) -> None:
     _require(1 <= segments <= most, f"{what}: {segments} segments, but it can have 1 to {most}")
 
 
-def pack_header(header: Header) -> bytes:
-    """Payload of the `HEAD` chunk."""
+def version_to_write(header: Header) -> Version:
+    """The version of the file that is written with this header: the lowest with all its codes."""
+    bundles = (ref for layer in header.layers for ref in (layer.predictor, layer.adapter) if ref)
+    return max(
+        *(version_of(CODECS, group.codec.id) for group in header.groups),
+        *(version_of(TASKS, layer.task) for layer in header.layers),
+        *(version_of(BUNDLES, bundle.id) for bundle in bundles),
+    )
+
+
+def pack_header(header: Header, version: Version) -> bytes:
+    """Payload of the `HEAD` chunk in a file of a version."""
     value = asdict(header)
     for wire, layer in zip(value["layers"], header.layers, strict=True):
         wire["flags"] = {"reserved": 0, "adapter": layer.adapter is not None, "mask": layer.mask}
-    return structure.pack(structure.HEADER, value, "header")
+    return structure.pack(structure.HEADER, value, "header", version=version)
 
 
-def unpack_header(payload: bytes, limits: Limits) -> Header:
+def unpack_header(payload: bytes, version: Version, limits: Limits) -> Header:
     """The header of a `HEAD` payload, checked; FormatError where it is not a valid one."""
-    wire = structure.unpack(structure.HEADER, payload, "header")
+    wire = structure.unpack(structure.HEADER, payload, "header", version=version)
     header = Header(
         width=wire.width,
         height=wire.height,

@@ -17,6 +17,9 @@ class Limits:
     tiles: int = 4096
     header: int = 1 << 16  # bytes of the header's payload
     metadata: int = 1 << 26  # bytes of ancillary payloads together, alpha aside
+    audio: int = 16  # audio streams of a sequence
+    packet: int = 1 << 22  # bytes of the payload of an audio chunk
+    index: int = 4096  # entries of a sequence's index
 
 
 DEFAULT_LIMITS = Limits()

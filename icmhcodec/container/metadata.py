@@ -15,7 +15,7 @@ def pack(type_: str, data: bytes, limits: Limits = DEFAULT_LIMITS) -> Chunk:
     """The chunk of a profile, Exif or XMP; UsageError for more than a reader accepts."""
     if len(data) > limits.metadata:
         raise UsageError(
-            f"{METADATA[type_]}: {len(data)} bytes, at most {limits.metadata}; strip it"
+            f"{METADATA.get(type_, type_)}: {len(data)} bytes, at most {limits.metadata}; strip it"
         )
     return Chunk(type_, zlib.compress(data, 9))
 

@@ -44,7 +44,7 @@ def _hyper(found: Scan, span: Span) -> tuple[bytes, ...]:
     what = f"hyper {span.index}"
     start = _start(structure.HYPER_START, found, span, what)
     check_hyper_segments(found.header, what, start.segments)
-    return _segments(found.view, span.start + start.size, span.end, start.segments, what)
+    return segments_in(found.view, span.start + start.size, span.end, start.segments, what)
 
 
 def _layer(found: Scan, span: Span) -> LayerData:
@@ -55,7 +55,7 @@ def _layer(found: Scan, span: Span) -> LayerData:
     if not found.header.tiled:
         return LayerData(*_tile(found.view, start, span.end, layer.symbols, explicit, what))
     if not layer.symbols:
-        return LayerData(segments=_segments(found.view, start, span.end, 0, what))
+        return LayerData(segments=segments_in(found.view, start, span.end, 0, what))
     tiles = []
     table = _tile_table(found, start, span.end, layer, what)
     for number, (symbols, crc, first, end) in enumerate(table):
@@ -100,10 +100,10 @@ def _tile(
     if mask_end > end:
         raise FormatError(f"{what}: its mask is longer than the payload")
     mask = bytes(view[mask_start:mask_end])
-    return mask, _segments(view, mask_end, end, segments_of(symbols), what)
+    return mask, segments_in(view, mask_end, end, segments_of(symbols), what)
 
 
-def _segments(view: memoryview, start: int, end: int, count: int, what: str) -> tuple[bytes, ...]:
+def segments_in(view: memoryview, start: int, end: int, count: int, what: str) -> tuple[bytes, ...]:
     """Segments of the bytes from start to end: lengths of all but the last, then they."""
     if not count:
         if start != end:

@@ -18,9 +18,10 @@ from icmhcodec.container.header import (
     check_hyper_segments,
     pack_header,
     segments_of,
+    version_to_write,
 )
 from icmhcodec.container.limits import DEFAULT_LIMITS, Limits
-from icmhcodec.container.structure import SIGNATURE, VERSION
+from icmhcodec.container.structure import SIGNATURE
 from icmhcodec.container.tables import pack_numbers, pack_tiles
 from icmhcodec.container.tiles import check_tiles
 from icmhcodec.errors import FormatError
@@ -38,7 +39,9 @@ def build(
     *,
     limits: Limits = DEFAULT_LIMITS,
 ) -> bytes:
-    """The complete file; fills in the header's file id and its count of ancillary chunks.
+    """The complete file, of the lowest version that has codes for all names that have one.
+
+    Fills in the header's file id and its count of ancillary chunks.
 
     Ancillary chunks of place 0 go to the metadata run, in the order given. Raises FormatError for
     anything that `parse` would refuse.
@@ -59,9 +62,10 @@ def build(
         _chunk(type_, place, pieces)
         for place, (type_, pieces) in enumerate(_arranged(header, critical, ancillary), 1)
     ]
-    identity = file_id(pack_header(header), (crc for _, crc in chunks))
-    head = _chunk("HEAD", 0, [pack_header(replace(header, file_id=identity))])
-    preamble = SIGNATURE + bytes(VERSION)
+    version = version_to_write(header)
+    identity = file_id(pack_header(header, version), (crc for _, crc in chunks))
+    head = _chunk("HEAD", 0, [pack_header(replace(header, file_id=identity), version)])
+    preamble = SIGNATURE + bytes(version)
     data = b"".join([preamble, *(piece for pieces, _ in [head, *chunks] for piece in pieces)])
     scan(data, limits=limits)
     return data

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 import stat
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -104,3 +106,67 @@ def _create_named(target: Path, temporary: Path, data: bytes) -> None:
         if target.exists():
             raise FileExistsError from None
         temporary.replace(target)
+
+
+@contextmanager
+def atomic_path(path: str | os.PathLike[str], *, force: bool = False) -> Iterator[Path]:
+    """A path beside `path` for a file or folder, which gets its name when no error comes up.
+
+    Raises:
+        ExistsError: it exists, and is no empty folder, and `force` is not set.
+        UsageError: its folder does not exist.
+        IcmhError: the system refuses to write; nothing is left behind.
+    """
+    target = Path(os.path.realpath(path))
+    if not target.parent.is_dir():
+        raise UsageError(f"{path}: the folder {target.parent} does not exist; make it first")
+    if not force and (any(target.iterdir()) if target.is_dir() else target.exists()):
+        raise ExistsError(f"{path} exists; --force overwrites it")
+    temporary = target.with_name(f".icmh-{secrets.token_hex(8)}.part")
+    try:
+        yield temporary
+        _rename(temporary, target, force)
+    except FileExistsError:
+        raise ExistsError(f"{path} exists; --force overwrites it") from None
+    except OSError as error:
+        raise IcmhError(f"{path}: cannot be written: {error.strerror or error}") from error
+    finally:
+        with suppress(OSError):
+            _remove(temporary)
+
+
+@contextmanager
+def atomic_stream(path: str | os.PathLike[str], *, force: bool = False) -> Iterator[BinaryIO]:
+    """A stream to a file that gets its name when no error comes up; see `atomic_path`.
+
+    A device or pipe is written to as it is.
+    """
+    if Path(path).exists() and not Path(path).is_file():
+        with Path(path).open("wb") as stream:
+            yield stream
+        return
+    with atomic_path(path, force=force) as temporary, temporary.open("xb") as stream:
+        yield stream
+
+
+def _rename(temporary: Path, target: Path, force: bool) -> None:
+    if force and target.is_dir():
+        _remove(target)
+    if force or temporary.is_dir():
+        temporary.replace(target)
+        return
+    try:
+        os.link(temporary, target)
+    except FileExistsError:
+        raise
+    except OSError:  # not every file system has links
+        if target.exists():
+            raise FileExistsError from None
+        temporary.replace(target)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

@@ -43,13 +43,18 @@ def pieces(data: bytes, *, as_they_are: bool = False) -> list[Piece]:
     return found
 
 
-def assembled(parts: Sequence[Piece], *, identity: bool = True) -> bytes:
+def assembled(
+    parts: Sequence[Piece],
+    *,
+    identity: bool = True,
+    version: tuple[int, int] = container.VERSION,
+) -> bytes:
     """A file of these chunks, whatever they hold, with right CRCs and (or not) the right id."""
     if identity and parts and parts[0].type == b"HEAD":
         crcs = [int.from_bytes(_chunk(part)[-4:], "little") for part in parts[1:]]
         payload = file_id(parts[0].payload, crcs) + parts[0].payload[8:]
         parts = [replace(parts[0], payload=payload), *parts[1:]]
-    preamble = container.SIGNATURE + bytes(container.VERSION)
+    preamble = container.SIGNATURE + bytes(version)
     return preamble + b"".join(_chunk(part) for part in parts)
 
 
@@ -103,7 +108,9 @@ def _ends(data: bytes) -> Iterator[tuple[int, int, int]]:
 def with_header(data: bytes, header: Header) -> bytes:
     """The file with another header, which nobody has checked."""
     first, *others = pieces(data)
-    return assembled([replace(first, payload=pack_header(header)), *others])
+    version = (data[8], data[9])
+    parts = [replace(first, payload=pack_header(header, version)), *others]
+    return assembled(parts, version=version)
 
 
 def with_layer(data: bytes, number: int, **changes: object) -> bytes:

@@ -10,6 +10,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from unittest import mock
 
 import numpy as np
@@ -36,7 +37,7 @@ from tests.attacks.forgery import (
 )
 from tests.attacks.mutations import outcome
 from tests.attacks.samples import PIXELS
-from tests.container.samples import varint
+from tests.container.samples import of_version, varint
 from tests.pipeline.conftest import BASE, photo, random_bundle
 
 GIANT = {"width": 16384, "height": 10922}  # just within the limit of pixels
@@ -56,7 +57,15 @@ def _models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.setenv("ICMH_CACHE", str(folder / "cache"))
         patch.setattr(zoo, "_download", no_net)
         samples.install_bundles(folder)
+        _install_det_1(folder / "model.safetensors")
         yield
+
+
+def _install_det_1(path: Path) -> None:
+    """A bundle whose name has a code of version 1.1."""
+    for model in random_bundle("det", 2):
+        modelfile.write(path, replace(model, metadata={**model.metadata, "id": "det-1"}))
+        bundles.add(path)
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +75,8 @@ def codec(_models: None) -> Codec:
 
 @pytest.fixture(scope="module")
 def files(codec: Codec) -> dict[str, bytes]:
-    return samples.encoded(codec)
+    later = codec.encode(PIXELS[:, :, :3], tasks=["det-1:2"]).data
+    return {**samples.encoded(codec), "later": later}
 
 
 def opened(data: bytes) -> None:
@@ -307,6 +317,11 @@ def _renamed(data: bytes, name: bytes) -> bytes:
     return assembled([replace(first, payload=first.payload.replace(b"cls-7", name, 1)), *others])
 
 
+def _of_minor(data: bytes, minor: int) -> bytes:
+    """The file with another minor version, and nothing else."""
+    return data[:9] + bytes([minor]) + data[10:]
+
+
 def _human_twice(data: bytes) -> bytes:
     return with_layer(data, 0, task="human", mask=MaskKind.FULL, mask_crc=0, level=0,
                       predictor=None, adapter=None)  # fmt: skip
@@ -373,6 +388,12 @@ GALLERY: dict[str, tuple[str, Callable[[bytes], bytes], str]] = {
     "a path as id": ("layered", lambda d: _renamed(d, b"a/b-7"), "not a valid bundle name"),
     "two dots in an id": ("layered", lambda d: _renamed(d, b"a..b7"), "not a valid bundle name"),
     "a NUL in an id": ("layered", lambda d: _renamed(d, b"cls\0007"), "not a valid bundle name"),
+    "a code of 1.1 in a file of 1.0": ("later", lambda d: _of_minor(d, 0), "bundle code 2 is not"),
+    "a name of 1.1 spelled out": (
+        "later",
+        lambda d: _of_minor(of_version(d, (1, 0)), 1),
+        "'det-1' is spelled out",
+    ),
     "an unknown critical chunk": (
         "layered",
         lambda d: assembled(
@@ -482,6 +503,23 @@ def test_a_group_of_another_codec_costs_that_group(codec: Codec, files: dict[str
         assert np.array_equal(codec.decode(data, task=layer).picture.pixels, expected)
 
 
+def test_files_of_all_versions_decode_alike(codec: Codec, files: dict[str, bytes]) -> None:
+    data = files["later"]
+    assert data[8:10] == b"\1\1"
+    found = info(data)
+    expected = codec.decode(data, task="det").picture.pixels
+    for version in ((0, 1), (1, 0), (1, 2)):
+        other = of_version(data, version)
+        assert (len(other) > len(data)) == (version < (1, 1))
+        same = info(other)
+        assert same["version"] == f"{version[0]}.{version[1]}"
+        for kind in ("predictor", "adapter"):
+            assert same["layers"][0][kind] == found["layers"][0][kind]
+        assert np.array_equal(codec.decode(other, task="det").picture.pixels, expected)
+        cut = codec.decode(other[:-1], partial=True)
+        assert np.array_equal(cut.picture.pixels, expected)
+
+
 def test_damaged_extras_do_not_cost_the_picture(codec: Codec, files: dict[str, bytes]) -> None:
     data = files["layered"]
     expected = codec.decode(data).picture.pixels
@@ -529,12 +567,12 @@ def test_an_adapter_of_another_base_is_a_warning(
 
 def _wide(kind: str) -> modelfile.ModelFile:
     """A predictor or adapter for another number of channels than the codec has."""
-    from icmhcodec.adapters.sfma import export_stages, stage_adapters
-    from icmhcodec.masks.predictor import PredictorNet, export_predictor
+    from icmhcodec.adapters.kinds import export_stages, stage_adapters
+    from icmhcodec.masks.light import LightNet
 
     plain = next(model for model in random_bundle("cls", 0) if model.kind == kind)
     tensors = (
-        export_predictor(PredictorNet(20, 8))
+        LightNet(20, width=8).export()
         if kind == "predictor"
         else export_stages({"decoder": stage_adapters((16, 16, 16), 4)})
     )

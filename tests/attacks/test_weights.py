@@ -15,19 +15,14 @@ from torch import Tensor
 
 from icmhcodec import modelfile
 from icmhcodec.adapters import bundles
-from icmhcodec.adapters.sfma import load_stages
+from icmhcodec.adapters.kinds import load_stages
 from icmhcodec.codecs import registry
 from icmhcodec.codecs.hyperprior import Hyperprior
 from icmhcodec.entropy.coder import Tables
 from icmhcodec.errors import FormatError, MissingWeightsError
-from icmhcodec.masks.predictor import (
-    HIGHEST_QUALITY,
-    LEVELS,
-    Condition,
-    MaskPredictor,
-    PredictorNet,
-    export_predictor,
-)
+from icmhcodec.masks import kinds as predictors
+from icmhcodec.masks.light import LightNet
+from icmhcodec.masks.predictor import HIGHEST_QUALITY, LEVELS, Condition
 from icmhcodec.modelfile import ModelFile
 from icmhcodec.pipeline.codec import Codec
 from tests.pipeline.conftest import BASE, photo, random_bundle
@@ -81,7 +76,7 @@ def test_flipped_bits_are_refused_or_another_fingerprint(data: Path) -> None:
         path.write_bytes(changed)
         try:
             model = modelfile.read(path)
-            MaskPredictor(model.tensors)
+            predictors.load(model.tensors)
             found = bundles.add(path)
         except FormatError:
             continue
@@ -210,7 +205,7 @@ def test_predictors_of_other_tensors_are_refused_or_exact() -> None:
     refused = 0
     for _, tensors in _attacks(PREDICTOR.tensors):
         try:
-            predictor = MaskPredictor(tensors)
+            predictor = predictors.load(tensors)
         except FormatError as error:
             refused += _refused(error)
         else:  # what was proved on load never fails later
@@ -222,12 +217,12 @@ def test_tables_whose_rounding_exceeds_the_stored_bound_still_predict() -> None:
     mean = torch.zeros(3, 2, 2, dtype=torch.int32)
     for seed in range(8):
         torch.manual_seed(seed)
-        net = PredictorNet(3, 16).requires_grad_(False)
+        net = LightNet(3, width=16).requires_grad_(False)
         for parameter in net.enter_condition.parameters():
             parameter.copy_(
                 torch.rand(parameter.shape) * torch.linspace(0, 1, len(parameter))[:, None]
             )
-        predictor = MaskPredictor(export_predictor(net))
+        predictor = predictors.load(predictors.export(net))
         for level in range(1, LEVELS + 1):
             for quality in (0, 1000, HIGHEST_QUALITY):
                 condition = Condition(quality, level, 4000)

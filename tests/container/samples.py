@@ -20,7 +20,10 @@ from icmhcodec.container import (
     Reference,
     Tile,
     build,
+    parse,
 )
+from icmhcodec.container.chunks import file_id
+from icmhcodec.container.header import pack_header
 
 CODEC = Reference("mbt2018-mean-gain-0", bytes(range(8)))
 DET = Reference("det-0", b"detector")
@@ -82,12 +85,24 @@ MACHINE = filled(
     ),
     EXIF,
 )
+# With names that version 1.1 gave codes, and else as SCALABLE.
+CODEC_1, DET_1 = replace(CODEC, id="mbt2018-mean-gain-1"), replace(DET, id="det-1")
+LATER = replace(
+    SCALABLE,
+    header=replace(
+        SCALABLE.header,
+        groups=(replace(GROUP, codec=CODEC_1),),
+        layers=(det_layer(predictor=DET_1, adapter=DET_1), human_layer()),
+    ),
+)
+VERSIONS = ((0, 1), (1, 0), (1, 1), (1, 2))
 
 names = st.from_regex(r"[a-z][a-z0-9-]{0,20}(\.[a-z0-9-]{1,8})?", fullmatch=True)
 crcs = st.integers(0, 2**32 - 1)
 payloads = st.binary(max_size=40)
+coded_names = ["det-0", "det-1", "cls-1", "test-tiny", "mbt2018-mean-gain-1", "dvc-1"]
 references = st.builds(
-    Reference, names | st.just("det-0") | st.just("test-tiny"), st.binary(min_size=8, max_size=8)
+    Reference, names | st.sampled_from(coded_names), st.binary(min_size=8, max_size=8)
 )
 groups = st.builds(Group, references, st.integers(0, 2304), st.integers(0, 64), crcs)
 private_types = st.from_regex(r"[a-z][A-Za-z][A-Z][a-z]", fullmatch=True).filter(
@@ -191,6 +206,24 @@ def resealed(data: bytes, offset: int, payload: bytes) -> bytes:
     _, end = bounds(data, offset)
     body = data[offset : offset + 5] + varint(len(payload)) + payload
     return data[:offset] + body + zlib.crc32(body).to_bytes(4, "little") + data[end + 4 :]
+
+
+def with_right_id(data: bytes) -> bytes:
+    """The file with the file id of its header and chunks."""
+    start, end = bounds(data, 10)
+    offset, crcs = end + 4, []
+    while offset < len(data):
+        _, stop = bounds(data, offset)
+        crcs.append(int.from_bytes(data[stop : stop + 4], "little"))
+        offset = stop + 4
+    payload = data[start:end]
+    return resealed(data, 10, file_id(payload, crcs) + payload[8:])
+
+
+def of_version(data: bytes, version: tuple[int, int]) -> bytes:
+    """The complete file as one of another version, its names coded or spelled out accordingly."""
+    header = pack_header(parse(data).header, version)
+    return with_right_id(data[:8] + bytes(version) + resealed(data, 10, header)[10:])
 
 
 def bounds(data: bytes, offset: int) -> tuple[int, int]:

@@ -9,8 +9,10 @@ from icmhcodec.container.chunks import scan
 from icmhcodec.errors import FormatError, NewerVersionError
 from tests.container.samples import (
     EXIF,
+    LATER,
     MACHINE,
     SCALABLE,
+    Parts,
     bounds,
     filled,
     header,
@@ -75,7 +77,7 @@ def test_unknown_critical_and_reserved_types(type_: bytes) -> None:
         with pytest.raises(FormatError, match=type_.decode()):
             scan(blob, partial=partial)
         with pytest.raises(NewerVersionError, match="newer"):
-            scan(version(1, 1, blob), partial=partial)
+            scan(version(1, 2, blob), partial=partial)
 
 
 @pytest.mark.parametrize(
@@ -92,7 +94,17 @@ def test_unknown_values_of_a_newer_minor_version(index: int, value: int) -> None
     with pytest.raises(FormatError, match="known"):
         scan(broken)
     with pytest.raises(NewerVersionError, match="known"):
-        scan(version(1, 1, broken))
+        scan(version(1, 2, broken))
+
+
+def test_codes_of_a_later_version_are_unknown() -> None:
+    later = LATER.build()
+    assert scan(later).header == scan(version(1, 2, later)).header
+    for older in ((0, 1), (1, 0)):
+        for partial in (False, True):
+            with pytest.raises(FormatError, match="codec code 5 is not known") as caught:
+                scan(version(*older, later), partial=partial)
+            assert not isinstance(caught.value, NewerVersionError)
 
 
 @pytest.mark.parametrize(
@@ -142,13 +154,14 @@ def test_the_file_id_must_be_right() -> None:
     assert scan(broken[: INFOS[-1].offset]).missing == ("layer 1 human",)
 
 
+@pytest.mark.parametrize("parts", [SCALABLE, LATER], ids=["1.0", "1.1"])
 @pytest.mark.parametrize("number", range(1, 7))
 @pytest.mark.parametrize("where", [0, 3, 4, 5, 6, -1], ids=str)
-def test_salvage_finds_all_other_chunks(number: int, where: int) -> None:
+def test_salvage_finds_all_other_chunks(parts: Parts, number: int, where: int) -> None:
     """Whatever byte of a chunk is damaged, its length included, the other chunks are kept."""
-    info = INFOS[number]
+    blob = bytearray(parts.build())
+    info = inspect(blob)[number]
     at = info.offset + (where if where >= 0 else info.size - 1)
-    blob = bytearray(BLOB)
     blob[at] ^= 0xFF
     found = scan(bytes(blob), partial=True)
     assert [span.place for span in found.spans] == [n for n in range(7) if n != number]
@@ -207,9 +220,9 @@ def test_salvage_does_not_hang_on_hostile_files(
         checked.append(len(data))
         return crc32(data, *start)
 
-    def counted_unpack(*arguments: Any) -> Any:
+    def counted_unpack(*arguments: Any, **parameters: Any) -> Any:
         checked.append(1024)
-        return unpack(*arguments)
+        return unpack(*arguments, **parameters)
 
     monkeypatch.setattr(zlib, "crc32", counted_crc32)
     monkeypatch.setattr(structure, "unpack", counted_unpack)

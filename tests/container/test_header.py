@@ -3,17 +3,27 @@ from typing import Any
 
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from icmhcodec.container import Group, Header, Layer, Limits, MaskKind, Reference
-from icmhcodec.container.header import check_header, pack_header, unpack_header
+from icmhcodec.container import VERSION, Group, Header, Layer, Limits, MaskKind, Reference
+from icmhcodec.container.header import (
+    check_header,
+    pack_header,
+    unpack_header,
+    version_to_write,
+)
 from icmhcodec.container.limits import DEFAULT_LIMITS
 from icmhcodec.errors import FormatError
 from tests.container.samples import (
     CODEC,
+    CODEC_1,
     DET,
+    DET_1,
     GROUP,
+    LATER,
     MACHINE,
     SCALABLE,
+    VERSIONS,
     Parts,
     det_layer,
     files,
@@ -22,10 +32,54 @@ from tests.container.samples import (
 )
 
 
-@given(files())
+@given(files(), st.sampled_from(VERSIONS))
 @settings(deadline=None)
-def test_round_trip(parts: Parts) -> None:
-    assert unpack_header(pack_header(parts.header), DEFAULT_LIMITS) == parts.header
+def test_round_trip(parts: Parts, version: tuple[int, int]) -> None:
+    payload = pack_header(parts.header, version)
+    assert unpack_header(payload, version, DEFAULT_LIMITS) == parts.header
+
+
+@pytest.mark.parametrize(
+    ("changes", "version"),
+    [
+        ({}, (1, 0)),
+        ({"codec": Reference("det-1", bytes(8))}, (1, 0)),  # no codec has a code by that name
+        ({"codec": CODEC_1}, (1, 1)),
+        ({"predictor": DET_1}, (1, 1)),
+        ({"adapter": DET_1}, (1, 1)),
+        ({"task": "det-1"}, (1, 0)),
+    ],
+)
+def test_the_version_is_the_lowest_with_all_codes(
+    changes: dict[str, Any], version: tuple[int, int]
+) -> None:
+    codec = changes.pop("codec", CODEC)
+    groups = (replace(GROUP, codec=codec),)
+    wanted = header(det_layer(**changes), human_layer(), groups=groups)
+    assert version_to_write(wanted) == version
+
+
+def test_codes_of_version_1_1() -> None:
+    later = LATER.header
+    coded, spelled = (pack_header(later, version) for version in ((1, 1), (1, 0)))
+    old = pack_header(SCALABLE.header, VERSION)
+    differing = [new for new, other in zip(coded, old, strict=True) if new != other]
+    assert differing == [5, 2, 2]
+    assert spelled == coded.replace(b"\5" + CODEC.fingerprint, _spelled(CODEC_1)).replace(
+        b"\2" + DET.fingerprint, _spelled(DET_1)
+    )
+    for version in ((0, 1), (1, 0)):
+        assert unpack_header(spelled, version, DEFAULT_LIMITS) == later
+        with pytest.raises(FormatError, match="codec code 5 is not known"):
+            unpack_header(coded, version, DEFAULT_LIMITS)
+    for version in ((1, 1), (1, 2)):
+        assert unpack_header(coded, version, DEFAULT_LIMITS) == later
+        with pytest.raises(FormatError, match="codec 'mbt2018-mean-gain-1' is spelled out"):
+            unpack_header(spelled, version, DEFAULT_LIMITS)
+
+
+def _spelled(reference: Reference) -> bytes:
+    return b"\0" + bytes([len(reference.id)]) + reference.id.encode() + reference.fingerprint
 
 
 @pytest.mark.parametrize(
@@ -115,14 +169,14 @@ def test_a_name_with_a_code_must_be_the_code(spelled: bytes) -> None:
     layers = {"human": human_layer(), "det": det_layer()}
     other = replace(layers[name], task="zz", mask=MaskKind.FULL, level=0, adapter=None)
     other = replace(other, mask_crc=0, predictor=None)
-    payload = pack_header(header(other))
+    payload = pack_header(header(other), VERSION)
     with pytest.raises(FormatError, match=r"spelled out|not a valid"):
-        unpack_header(payload.replace(b"\x00\x02zz", spelled), DEFAULT_LIMITS)
+        unpack_header(payload.replace(b"\x00\x02zz", spelled), VERSION, DEFAULT_LIMITS)
 
 
 def test_bytes_after_the_header_are_refused() -> None:
     with pytest.raises(FormatError, match="follow"):
-        unpack_header(pack_header(SCALABLE.header) + b"\0", DEFAULT_LIMITS)
+        unpack_header(pack_header(SCALABLE.header, VERSION) + b"\0", VERSION, DEFAULT_LIMITS)
 
 
 def test_profiles() -> None:
@@ -141,7 +195,7 @@ def test_overhead_of_common_headers_is_small() -> None:
     group = Group(CODEC, 1024, 4, 1)
     det = Layer(0, "det", 2, MaskKind.DERIVED, 1, 60_000, 1, DET, DET)
     human = Layer(0, "human", 0, MaskKind.FULL, 0, 230_000, 1)
-    assert len(pack_header(Header(768, 512, 3, 8, (group,), (det, human)))) == 79
+    assert len(pack_header(Header(768, 512, 3, 8, (group,), (det, human)), VERSION)) == 79
 
 
 def test_layers_by_task_and_their_segments() -> None:

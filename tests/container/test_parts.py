@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from icmhcodec.container import Chunk, inspect, join, parse, rest, split
 from icmhcodec.errors import FormatError, UsageError
-from tests.container.samples import MACHINE, SCALABLE, Parts, files
+from tests.container.samples import LATER, MACHINE, SCALABLE, VERSIONS, Parts, files, of_version
 
 BLOB = SCALABLE.build()
 MACHINES = MACHINE.build()
@@ -93,6 +93,22 @@ def test_parts_of_different_files() -> None:
         join([split(BLOB, ["det"]), rest(other, ["det"])])
     with pytest.raises(UsageError, match="no parts"):
         join([])
+
+
+def test_a_part_keeps_the_version_of_its_file() -> None:
+    data = LATER.build()
+    for blob in (data, *(of_version(data, version) for version in VERSIONS)):
+        parts = split(blob, ["det"]), rest(blob, ["det"])
+        assert {part[:10] for part in parts} == {blob[:10]}
+        assert join(parts) == blob
+
+
+@pytest.mark.parametrize("parts", [SCALABLE, LATER], ids=["same bytes", "other codes"])
+def test_parts_of_different_versions(parts: Parts) -> None:
+    blob = parts.build()
+    older, newer = (of_version(blob, version) for version in ((1, 0), (1, 1)))
+    with pytest.raises(FormatError, match="part 2 is of another file"):
+        join([split(older, ["det"]), rest(newer, ["det"])])
 
 
 def test_parts_that_do_not_agree() -> None:

@@ -6,11 +6,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from icmhcodec.container import VERSION, Chunk, Container, LayerData, Limits, Tile, inspect, parse
-from icmhcodec.container.chunks import file_id
+from icmhcodec.container.header import version_to_write
 from icmhcodec.errors import FormatError, NewerVersionError
 from tests.container.samples import (
+    LATER,
     MACHINE,
     SCALABLE,
+    VERSIONS,
     Parts,
     bounds,
     det_layer,
@@ -18,10 +20,13 @@ from tests.container.samples import (
     filled,
     header,
     human_layer,
+    of_version,
     resealed,
+    with_right_id,
 )
 
 BLOB = SCALABLE.build()
+BLOBS = [BLOB, MACHINE.build(), LATER.build(), of_version(LATER.build(), VERSION)]
 
 
 def rebuilt(data: Container) -> bytes:
@@ -40,6 +45,17 @@ def test_round_trip(parts: Parts) -> None:
     assert replace(found.header, file_id=bytes(8), ancillary=0) == parts.header
     assert not found.missing
     assert not found.damage
+    assert rebuilt(found) == data
+
+
+@given(files(), st.sampled_from(VERSIONS))
+@settings(max_examples=60, deadline=None)
+def test_a_file_of_any_version(parts: Parts, version: tuple[int, int]) -> None:
+    data = parts.build()
+    other = of_version(data, version)
+    found, expected = parse(other), parse(data)
+    file_id = found.header.file_id
+    assert found == replace(expected, header=replace(expected.header, file_id=file_id))
     assert rebuilt(found) == data
 
 
@@ -117,7 +133,7 @@ def test_what_a_cut_file_lacks() -> None:
 @given(st.data(), st.booleans())
 @settings(max_examples=300, deadline=None)
 def test_mutations(data: st.DataObject, partial: bool) -> None:
-    blob = bytearray(data.draw(st.sampled_from([BLOB, MACHINE.build()])))
+    blob = bytearray(data.draw(st.sampled_from(BLOBS)))
     for _ in range(data.draw(st.integers(1, 3))):
         at = data.draw(st.integers(0, len(blob) - 1))
         size = data.draw(st.integers(0, 4))
@@ -129,7 +145,7 @@ def test_mutations(data: st.DataObject, partial: bool) -> None:
 @settings(max_examples=400, deadline=None)
 def test_resealed_mutations(data: st.DataObject, partial: bool) -> None:
     """With a right CRC, and for the header a right file id, anything is an error or consistent."""
-    blob = data.draw(st.sampled_from([BLOB, MACHINE.build()]))
+    blob = data.draw(st.sampled_from(BLOBS))
     info = data.draw(st.sampled_from(inspect(blob)))
     start, end = bounds(blob, info.offset)
     payload = bytearray(blob[start:end])
@@ -151,17 +167,6 @@ def test_random_chunks_after_the_header(data: bytes) -> None:
     try_parse(BLOB[: inspect(BLOB)[1].offset] + data, True)
 
 
-def with_right_id(blob: bytes) -> bytes:
-    start, end = bounds(blob, 10)
-    offset, crcs = end + 4, []
-    while offset < len(blob):
-        _, stop = bounds(blob, offset)
-        crcs.append(int.from_bytes(blob[stop : stop + 4], "little"))
-        offset = stop + 4
-    payload = blob[start:end]
-    return resealed(blob, 10, file_id(payload, crcs) + payload[8:])
-
-
 def try_parse(blob: bytes, partial: bool) -> None:
     """Either an error of one line, or a file that is built again to the same bytes."""
     found, message = None, ""
@@ -171,8 +176,12 @@ def try_parse(blob: bytes, partial: bool) -> None:
         message = str(error)
     assert "\n" not in message
     if found and not found.missing and not found.damage:
-        # The version is not part of what is parsed.
-        assert rebuilt(found) == blob[:8] + bytes(VERSION) + blob[10:]
+        # The version is not part of what is parsed: a file is written in the lowest that it needs,
+        # and where it is of an earlier one, what was spelled out gets a code.
+        version, written = (blob[8], blob[9]), version_to_write(found.header)
+        if max(version, VERSION) < written:
+            blob = of_version(blob, written)
+        assert rebuilt(found) == blob[:8] + bytes(written) + blob[10:]
 
 
 @pytest.mark.parametrize(

@@ -19,8 +19,11 @@ from icmhcodec.container import (
 from icmhcodec.errors import FormatError
 from tests.container.samples import (
     CODEC,
+    CODEC_1,
     DET,
+    DET_1,
     EXIF,
+    LATER,
     MACHINE,
     SCALABLE,
     Parts,
@@ -73,6 +76,24 @@ def test_overhead_of_one_task_on_a_kodak_picture() -> None:
     data = KODAK.build()
     assert len(data) == 8000 + 40_000 + 80_000 + overhead(data)
     assert overhead(data) == 147
+
+
+def test_overhead_of_one_task_with_the_names_of_version_1_1() -> None:
+    (group,), (det, human) = KODAK.header.groups, KODAK.header.layers
+    later = replace(
+        KODAK.header,
+        groups=(replace(group, codec=CODEC_1),),
+        layers=(replace(det, predictor=DET_1, adapter=DET_1), human),
+    )
+    assert overhead(replace(KODAK, header=later).build()) == 147
+
+
+def test_a_picture_has_the_lowest_version_with_codes_for_its_names() -> None:
+    assert [parts.build()[8:10] for parts in (SCALABLE, MACHINE, LATER)] == [
+        b"\1\0",
+        b"\1\0",
+        b"\1\1",
+    ]
 
 
 def test_tiles_byte_by_byte() -> None:

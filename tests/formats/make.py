@@ -16,6 +16,7 @@ import tempfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Any
 from unittest import mock
@@ -128,6 +129,10 @@ MAKERS: dict[str, tuple[str, Callable[[Codec], bytes]]] = {
     "three-tasks": (
         "three nested layers by derived masks, then the human layer",
         coded(pixels(), tasks=["cls:1", "det:2", "seg:4"]),
+    ),
+    "codes-of-1-1": (
+        "version 1.1: the code of a bundle that came with it",
+        coded(pixels(), tasks=["det-1:2"]),
     ),
     "without-human": ("a task layer alone", coded(pixels(), tasks=["det"], with_human=False)),
     "mask-explicit": (
@@ -259,6 +264,10 @@ def write_bundles() -> None:
                 path = BUNDLES / f"{task}-{profile}-{model.kind}.safetensors"
                 if not path.exists():
                     modelfile.write(path, model)
+    for model in random_bundle("det", len(TASKS)):
+        path = BUNDLES / f"det-1-{model.kind}.safetensors"
+        if not path.exists():
+            modelfile.write(path, replace(model, metadata={**model.metadata, "id": "det-1"}))
 
 
 def write(name: str, codec: Codec) -> dict[str, Any]:

@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import construct
 import pytest
 from hypothesis import HealthCheck, given, settings
-from kaitaistruct import KaitaiStruct, ValidationFailedError
+from hypothesis import strategies as st
+from kaitaistruct import KaitaiStream, KaitaiStruct, ValidationFailedError
 
 from icmhcodec import container
-from icmhcodec.container import Header, Layer, LayerData, MaskKind, metadata, structure
+from icmhcodec.container import Header, Layer, LayerData, MaskKind, metadata, structure, video
 from icmhcodec.container.chunks import PREAMBLE_BYTES
 from icmhcodec.container.contents import Tile
-from icmhcodec.container.names import BUNDLES, CODECS, TASKS
-from tests.container.samples import GROUP, Parts, det_layer, files, human_layer
+from icmhcodec.container.names import BUNDLES, CODECS, TASKS, Table, names_by_code
+from tests.container.samples import (
+    GROUP,
+    SCALABLE,
+    VERSIONS,
+    Parts,
+    det_layer,
+    files,
+    human_layer,
+    of_version,
+)
+from tests.container.video.samples import Clip, sequences
 from tests.formats import extract, kaitai
 from tests.formats.icm_kaitai import Icm
 from tests.formats.make import VECTORS, names
@@ -44,6 +57,14 @@ def test_every_field_of_the_vectors_is_the_same_for_both(name: str) -> None:
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_every_field_of_any_file_is_the_same_for_both(parts: Parts) -> None:
     compare(parts.build())
+
+
+@given(files(), st.sampled_from(VERSIONS))
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_every_field_of_a_file_of_any_version_is_the_same_for_both(
+    parts: Parts, version: tuple[int, int]
+) -> None:
+    compare(of_version(parts.build(), version))
 
 
 def test_every_field_of_a_tiled_file_is_the_same_for_both() -> None:
@@ -79,7 +100,7 @@ def compare(data: bytes) -> None:
         assert whole == data[offset : offset + info.size]
         offset += info.size
         if chunk.type == "HEAD":
-            _compare_header(chunk.payload, chunk._raw_payload)
+            _compare_header(chunk.payload, chunk._raw_payload, (data[8], data[9]))
         elif chunk.type == "HYPR":
             assert chunk.payload.group.value == info.group
             assert _segments(chunk.payload) == ours.hyper[chunk.payload.group.value]
@@ -89,8 +110,71 @@ def compare(data: bytes) -> None:
     assert offset == len(data)
 
 
-def _compare_header(parsed: Any, payload: bytes) -> None:
-    wire = structure.HEADER.parse(payload)
+@given(sequences())
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_every_field_of_any_sequence_is_the_same_for_both(clip: Clip) -> None:
+    compare_sequence(clip.build())
+
+
+def compare_sequence(data: bytes) -> None:
+    """As `compare`, for a sequence."""
+    parsed = Icm.from_bytes(data)
+    reader = video.Reader(io.BytesIO(data))
+    items = [item for item in reader if not isinstance(item, container.Chunk)]
+    _compare_sequence_header(parsed.header.payload, parsed.header._raw_payload)
+    offset = PREAMBLE_BYTES
+    payloads = {kind: [] for kind in ("IFRM", "PFRM", "ILYR", "PLYR", "aUDi", "INDX")}
+    order = []
+    for chunk in [parsed.header, *parsed.chunks]:
+        whole = extract.chunk_bytes(chunk)
+        assert whole == data[offset : offset + len(whole)]
+        offset += len(whole)
+        payloads.get(chunk.type, []).append(chunk.payload)
+        if chunk.type in ("IFRM", "PFRM", "aUDi"):
+            order.append(chunk.type)
+    assert offset == len(data)
+    assert reader.index is not None
+    (index,) = payloads["INDX"]
+    _compare(
+        structure.INDEX.parse(next(c._raw_payload for c in parsed.chunks if c.type == "INDX")),
+        index,
+    )
+    assert index.frames.value == reader.index.frames
+    assert len(order) == len(items)
+    for kind, item in zip(order, items, strict=True):
+        if isinstance(item, video.AudioPacket):
+            packet = payloads[kind].pop(0)
+            assert (packet.stream.value, packet.time.value) == (item.stream, item.time)
+            assert (packet.duration.value, packet.data) == (item.duration, item.data)
+        else:
+            first = payloads[kind].pop(0)
+            later = payloads[f"{kind[0]}LYR"]
+            _compare_frame(first, [later.pop(0) for _ in range(item.layers - 1)], item)
+
+
+def _compare_frame(first: Any, later: list[Any], frame: video.Frame) -> None:
+    assert [first.crc, *(layer.crc for layer in later)] == list(frame.crcs)
+    assert getattr(first, "qualities", None) == (frame.qualities and list(frame.qualities))
+    if frame.intra:
+        assert (first.frame.value, first.time.value) == (frame.number, frame.time)
+    for hyper, latent in zip(first.hyper_latents, frame.latents.values(), strict=True):
+        assert (_segments(hyper.segments) if latent.hyper else ()) == latent.hyper
+    for number, data in enumerate([first.layer, *(layer.data for layer in later)]):
+        parts = [data.last] if frame.intra else [data.motion, data.last]
+        for part, latent in zip(parts, frame.latents.values(), strict=True):
+            own = latent.layers[number]
+            assert (getattr(part, "mask", b""), _segments(part.segments)) == (
+                own.mask,
+                own.segments,
+            )
+
+
+def _compare_sequence_header(parsed: Any, payload: bytes) -> None:
+    _compare(structure.SEQUENCE.parse(payload, version=structure.SEQUENCE_VERSION), parsed)
+
+
+def _compare_header(parsed: Any, payload: bytes, version: tuple[int, int]) -> None:
+    wire = structure.HEADER.parse(payload, version=version)
     columns, rows = wire.pop("tiles")
     _compare(construct.Container(**wire, tile_columns=columns, tile_rows=rows), parsed)
 
@@ -101,6 +185,8 @@ def _compare(wire: Any, parsed: Any) -> None:
         for name, value in wire.items():
             if not name.startswith("_"):
                 _compare(value, getattr(parsed, name, None))
+    elif isinstance(wire, Fraction):
+        assert wire.as_integer_ratio() == (parsed.numerator.value, parsed.denominator.value)
     elif isinstance(wire, list):
         assert len(wire) == len(parsed)
         for a, b in zip(wire, parsed, strict=True):
@@ -129,16 +215,22 @@ def _segments(parsed: Any) -> tuple[bytes, ...]:
     return (*parsed.segments, parsed.last_segment)
 
 
+@pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize(
     ("type_", "table"), [(Icm.CodecName, CODECS), (Icm.BundleName, BUNDLES), (Icm.TaskName, TASKS)]
 )
-def test_codes_of_names(type_: Any, table: tuple[str, ...]) -> None:
-    assert [type_.from_bytes(bytes([code])).value for code in range(1, len(table))] == list(
-        table[1:]
-    )
-    assert type_.from_bytes(b"\0\5other").value == "other"
+def test_codes_of_names(type_: Any, table: Table, version: tuple[int, int]) -> None:
+    file = Icm.from_bytes(of_version(SCALABLE.build(), version))
+
+    def read(data: bytes) -> str:
+        value: str = type_(KaitaiStream(io.BytesIO(data)), None, file).value
+        return value
+
+    names = names_by_code(table, version)
+    assert tuple(read(bytes([code])) for code in range(1, len(names))) == names[1:]
+    assert read(b"\0\5other") == "other"
     with pytest.raises(ValidationFailedError):
-        type_.from_bytes(bytes([len(table)]))
+        read(bytes([len(names)]))
 
 
 @pytest.mark.parametrize("value", [0, 1, 127, 128, 16383, 16384, 2**21, 2**28 - 1, 2**32 - 1])

@@ -11,7 +11,10 @@ import pytest
 from icmhcodec.container import DEFAULT_LIMITS, SEGMENT_SYMBOLS, SIGNATURE, VERSION, MaskKind
 from icmhcodec.container import structure as declared
 from icmhcodec.container.chunks import STANDARD
-from icmhcodec.container.names import BUNDLES, CODECS, TASKS
+from icmhcodec.container.names import BUNDLES, CODECS, TASKS, names_by_code
+from icmhcodec.container.structure import SEQUENCE_VERSION
+from icmhcodec.container.video import chunks as stream
+from icmhcodec.container.video import frames
 from tests.formats.kaitai import ROOT, specification
 
 PAGE = (ROOT / "formats" / "icm.md").read_text()
@@ -76,8 +79,12 @@ def test_the_file() -> None:
     seq = {entry["id"]: entry for entry in KSY["seq"]}
     contents = seq["signature"]["contents"]
     assert b"".join(p.encode() if isinstance(p, str) else bytes([p]) for p in contents) == SIGNATURE
-    assert (int(major[2]), int(minor[2])) == VERSION
-    assert PAGE.startswith(f"# The .icm file format, version {VERSION[0]}.{VERSION[1]}\n")
+    minors = re.match(r"(\d), or (\d) in a sequence .* code of version 1\.(\d)", minor[2])
+    assert minors
+    versions = [(int(major[2]), int(number)) for number in minors.groups()]
+    assert versions == [VERSION, SEQUENCE_VERSION, max(CODECS)]
+    newest = ".".join(map(str, SEQUENCE_VERSION))
+    assert PAGE.startswith(f"# The .icm file format, version {newest}\n")
     assert seq["major"]["valid"] == {"max": VERSION[0]}
     assert list(seq) == ["signature", "major", "minor", "header", "chunks"]
     assert chunks[1] == "chunks"
@@ -93,7 +100,87 @@ def test_types_of_chunks() -> None:
     types = [row[0].strip("`") for row in tables("3.1 Chunk")[2]]
     assert types == ["HEAD", "HYPR", "LAYR", *STANDARD]
     payload = next(entry for entry in kaitai("chunk") if entry["id"] == "payload")
-    assert [case.strip('"') for case in payload["type"]["cases"]] == types
+    assert [case.strip('"') for case in payload["type"]["cases"]][: len(types)] == types
+
+
+def test_types_of_chunks_of_sequences() -> None:
+    cells = [row[0] for row in tables("14.1 Chunks of a sequence")[0]]
+    types = [type_ for cell in cells for type_ in re.findall(r"`(\w+)`", cell)]
+    frame_types = [type_ for pair in zip(stream.FIRST, stream.LATER, strict=True) for type_ in pair]
+    assert types == ["SEQH", *stream.METADATA, *frame_types, stream.AUDIO, stream.INDEX]
+    payload = next(entry for entry in kaitai("chunk") if entry["id"] == "payload")
+    cases = [case.strip('"') for case in payload["type"]["cases"]]
+    assert cases[len(cases) - 7 :] == ["SEQH", "tAGs", *types[5:]][-7:]
+    assert set(types) <= set(cases)
+
+
+SEQUENCE_TABLES = [
+    ("14.2 `SEQH`", "sequence", declared.SEQUENCE),
+    ("14.2.1 Entry", "audio_stream", declared.AUDIO_STREAM),
+    ("14.2.2 Entry", "latent", declared.LATENT),
+    ("14.2.3 Entry", "choice", declared.CHOICE),
+    ("14.5 `aUDi`", "audio", declared.AUDIO_START),
+    ("14.6 `INDX`", "index", declared.INDEX),
+]
+
+
+@pytest.mark.parametrize(("heading", "name", "structure"), SEQUENCE_TABLES)
+def test_structures_of_sequences(heading: str, name: str, structure: Any) -> None:
+    names = [row[1].lower().replace(" ", "_") for row in tables(heading)[0]]
+    on_page = [
+        {"audio_table": "audio", "latent_table": "latents", "layer_table": "layers",
+         "entry_table": "entries"}.get(name, name)
+        for name in names
+    ]  # fmt: skip
+    ids = [entry["id"].removeprefix("num_") for entry in kaitai(name)]
+    assert on_page == [part for part in ids if not part.startswith("len_")]
+    own = []
+    for field in structure.subcons:
+        if field.name and field.subcon is not c.Tell:
+            counted = isinstance(field.subcon, c.FocusedSeq)  # what PrefixedArray makes
+            own += [field.name] * (1 + counted)
+    assert on_page == own + ["data"] * (name == "audio")
+    ours = {field.name: field.subcon for field in structure.subcons if field.name}
+    for row, field in zip(tables(heading)[0], on_page, strict=True):
+        kind = next(e.get("type", f"u{e.get('size')}") for e in kaitai(name) if e["id"] == field
+                    or e["id"] == f"num_{field}")  # fmt: skip
+        if re.fullmatch(r"u\d", str(kind)):
+            assert row[0] == kind[1:], field
+            assert width(ours[field]) == int(kind[1:]), field
+        if kind in ("number", "signed", "long", "ratio", "text") and row[0]:
+            says = {"long": "long number", "signed": "signed number"}.get(kind, kind)
+            assert row[2].startswith(says), field
+
+
+@pytest.mark.parametrize(
+    ("column", "name", "structure"),
+    [(0, "intra_frame", declared.INTRA_START), (1, "inter_frame", declared.INTER_START)],
+)
+def test_frames(column: int, name: str, structure: Any) -> None:
+    rows = tables("14.3 `IFRM`")[0]
+    on_page = [row[1].lower().replace("-", "_") for row in rows]
+    if column:
+        on_page.remove("frame")
+        assert "`IFRM` alone" in rows[1][2]
+    assert on_page == [entry["id"] for entry in kaitai(name)]
+    assert on_page == [*construct_fields(structure), "hyper_latents", "layer"]
+    bits = declared.FRAME_FLAGS.subcon.subcons
+    assert [bit.name for bit in bits] == kaitai_fields("frame_flags")
+    assert f"modulo {frames.COUNTS}" in rows[0][2]
+
+
+def test_later_layers() -> None:
+    layer, data = tables("14.4 `ILYR`")
+    on_page = fields(layer)
+    assert on_page == kaitai_fields("later_layer")
+    assert on_page == [*construct_fields(declared.LATER_START), "data"]
+    assert fields(data)[:3] == ["mask_length", "mask", "segments"]
+    assert [entry["id"] for entry in kaitai("latent_data")] == [
+        "mask_length", "mask", "num_segments", "segments",
+    ]  # fmt: skip
+    counted = KSY["types"]["latent_data"]["instances"]["is_counted"]["value"]
+    assert counted.endswith(f"> {SEGMENT_SYMBOLS}")
+    assert f"more than {SEGMENT_SYMBOLS:,} elements" in PAGE
 
 
 def test_the_header() -> None:
@@ -118,17 +205,26 @@ def test_entries_of_the_layer_table() -> None:
 
 
 def test_names() -> None:
-    wire, codes = tables("4.3 Codes of names")
+    wire, first, added = tables("4.3 Codes of names")
     for kind, table, column in (("codec", CODECS, 1), ("bundle", BUNDLES, 2), ("task", TASKS, 3)):
         assert fields(wire) == kaitai_fields(f"{kind}_name")
-        listed = [row[column].strip("`") for row in codes]
-        assert [name for name in listed[1:] if name] == list(table[1:])
-        assert [int(row[0]) for row in codes] == list(range(len(codes)))
-        code = kaitai(f"{kind}_name")[0]
-        assert code["valid"]["max"] == len(table) - 1
+        most = []
+        for version, rows in (((1, 0), first[1:]), ((1, 1), [*first[1:], *added])):
+            names = dict(enumerate(names_by_code(table, version)))
+            del names[0]
+            listed = {
+                int(row[0]): row[column].strip("`") for row in rows if any(row[column : column + 1])
+            }
+            assert listed == names
+            most.append(len(names))
+        old, new = most
+        limit = f"_root.has_codes_1_1 ? {new} : {old}" if new > old else old
+        assert kaitai(f"{kind}_name")[0]["valid"]["max"] == limit
         value = KSY["types"][f"{kind}_name"]["instances"]["value"]["value"]
         coded = re.findall(r'code == (\d+) \? "(.*?)"', value)
-        assert coded == [(str(number), name) for number, name in enumerate(table) if number]
+        assert coded == [(str(code), name) for code, name in names.items()]
+    assert set(CODECS) | set(BUNDLES) | set(TASKS) == {(1, 0), (1, 1)}
+    assert KSY["instances"]["has_codes_1_1"]["value"] == "major == 1 and minor >= 1"
 
 
 def test_hyper_latents() -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from icmhcodec.errors import IcmhError, UsageError
-from icmhcodec.imageio.atomic import atomic_write, read_whole
+from icmhcodec.errors import ExistsError, IcmhError, UsageError
+from icmhcodec.imageio.atomic import atomic_path, atomic_stream, atomic_write, read_whole
 
 
 def names(folder: Path) -> list[str]:
@@ -164,3 +164,50 @@ def test_follows_links_and_takes_the_longest_names(tmp_path: Path) -> None:
 def test_devices_are_written_to_not_replaced() -> None:
     atomic_write(os.devnull, b"data")
     assert stat.S_ISCHR(Path(os.devnull).stat().st_mode)
+
+
+def test_a_stream_is_a_file_once_it_ends(tmp_path: Path) -> None:
+    target = tmp_path / "a"
+    with atomic_stream(target) as stream:
+        stream.write(b"data")
+        assert not target.exists()
+    assert target.read_bytes() == b"data"
+    with pytest.raises(ExistsError, match=r"a exists; --force"), atomic_stream(target):
+        pass
+    with atomic_stream(target, force=True) as stream:
+        stream.write(b"new")
+    assert target.read_bytes() == b"new"
+    assert names(tmp_path) == ["a"]
+
+
+def fail(target: Path) -> None:
+    with atomic_path(target) as path:
+        path.mkdir()
+        (path / "half").write_bytes(b"")
+        raise KeyError
+
+
+def test_nothing_is_left_of_a_folder_after_an_error(tmp_path: Path) -> None:
+    with pytest.raises(KeyError):
+        fail(tmp_path / "folder")
+    assert names(tmp_path) == []
+
+
+def overtaken(target: Path) -> None:
+    with atomic_stream(target) as stream:
+        stream.write(b"ours")
+        target.write_bytes(b"theirs")
+
+
+def test_a_file_that_came_meanwhile_stays(tmp_path: Path) -> None:
+    with pytest.raises(ExistsError):
+        overtaken(tmp_path / "a")
+    assert (tmp_path / "a").read_bytes() == b"theirs"
+    assert names(tmp_path) == ["a"]
+
+
+def test_streams_to_no_folder_and_to_devices(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="does not exist"), atomic_stream(tmp_path / "no" / "a"):
+        pass
+    with atomic_stream("/dev/null") as stream:
+        stream.write(b"gone")
