@@ -1,4 +1,4 @@
-"""Imports compressai beside a torchvision that does not fit the installed torch."""
+"""Imports what needs torchvision beside one that does not fit the installed torch."""
 
 from __future__ import annotations
 
@@ -10,34 +10,48 @@ from types import ModuleType
 
 
 def import_compressai() -> ModuleType:
-    """The compressai package; ImportError where it is not installed.
+    """The compressai package, which only lists the names of torchvision.transforms.
+
+    ImportError where it is not installed.
+    """
+    return _import("compressai", "transforms")
+
+
+def import_onnx2torch() -> ModuleType:
+    """The onnx2torch package, which computes with torchvision only what boxes are.
+
+    ImportError where it is not installed.
+    """
+    return _import("onnx2torch", "ops", "roi_align")
+
+
+def _import(package: str, used: str, *names: str) -> ModuleType:
+    """The package, where torchvision fails with an empty one that has the module and names it uses.
 
     A torchvision built for another torch fails at import ("operator torchvision::nms does not
-    exist") and takes compressai with it, which only lists the names of torchvision.transforms.
-    Only then an empty torchvision stands in, for as long as compressai is imported.
+    exist") and takes what imports it along. Only then an empty torchvision stands in, for as long
+    as the package is imported.
     """
     with warnings.catch_warnings():
-        # compressai's dependencies use what newer versions of torch call deprecated.
+        # dependencies use what newer versions of torch call deprecated.
         warnings.simplefilter("ignore", DeprecationWarning)
-        return _import_compressai()
-
-
-def _import_compressai() -> ModuleType:
-    try:
-        return importlib.import_module("compressai")
-    except (ImportError, RuntimeError, OSError) as error:
-        if getattr(error, "name", None) == "compressai":
-            raise
-    _forget("compressai")
-    broken = _forget("torchvision")
-    torchvision, transforms = ModuleType("torchvision"), ModuleType("torchvision.transforms")
-    torchvision.transforms = transforms  # type: ignore[attr-defined]
-    sys.modules.update({"torchvision": torchvision, "torchvision.transforms": transforms})
-    try:
-        return importlib.import_module("compressai")
-    finally:
-        _forget("torchvision")
-        sys.modules.update(broken)
+        try:
+            return importlib.import_module(package)
+        except (ImportError, RuntimeError, OSError) as error:
+            if getattr(error, "name", None) == package:
+                raise
+        _forget(package)
+        broken = _forget("torchvision")
+        torchvision, module = ModuleType("torchvision"), ModuleType(f"torchvision.{used}")
+        setattr(torchvision, used, module)
+        for name in names:
+            setattr(module, name, None)
+        sys.modules.update({"torchvision": torchvision, module.__name__: module})
+        try:
+            return importlib.import_module(package)
+        finally:
+            _forget("torchvision")
+            sys.modules.update(broken)
 
 
 def _forget(package: str) -> dict[str, ModuleType]:

@@ -76,6 +76,14 @@ class BaseCodec(ABC):
         UsageError outside of 0 to 9 * 256.
         """
 
+    def tradeoff(self, quality: int) -> float | None:
+        """The lambda that a quality in 1/256 was trained for, None where nobody says.
+
+        lambda 255² times the mean squared error of pixels in [0,1] is worth so many bits per pixel.
+        """
+        del quality
+        return None
+
     @abstractmethod
     def to(self, device: str | torch.device, dtype: torch.dtype) -> BaseCodec:
         """The same codec on another device, its transforms in float32 or bfloat16."""

@@ -16,14 +16,13 @@ from torch import Tensor
 
 from icmhcodec import modelfile
 from icmhcodec.codecs import prior, weights
-from icmhcodec.codecs.hyperprior import Hyperprior
-from icmhcodec.entropy.integers import Activation
+from icmhcodec.codecs.architectures import ARCHITECTURES, build
 from icmhcodec.entropy.model import export_entropy_model
 from icmhcodec.errors import FormatError, UsageError
 from icmhcodec.modelfile import ModelFile
 
 _STORED = re.compile(
-    r"(g_a|g_s|h_a)\.\d\.(weight|bias|beta|gamma)|i?gain"
+    r"(g_a|g_s|h_a)\.(\w+\.)+(weight|bias|beta|gamma)|i?gain"
     r"|entropy_bottleneck\.(_(matrix|bias|factor)\d|quantiles)"
 )
 _TRAINED_PARTS = {"m": "_matrix", "b": "_bias", "f": "_factor"}
@@ -41,14 +40,19 @@ def export_base(
     `description` holds recipe, data, steps, metric and licence. FormatError where a tensor is
     missing, UsageError where one is not finite.
     """
+    model = build_base(file_names(state), codec_id, "mean-scale", description, default_skip)
+    modelfile.write(path, model)
+
+
+def file_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Trained tensors under CompressAI's names; FormatError where one is missing."""
     named = {_compressai_name(k): v for k, v in state.items() if k not in ("eb.med", "eb.tails")}
     missing = {"eb.med", "eb.tails", "gain", "igain"} - state.keys()
     if missing:
         raise FormatError(f"{', '.join(sorted(missing))}: no such tensor in the trained weights")
     low, high = state["eb.tails"].unbind(1)
     named["entropy_bottleneck.quantiles"] = torch.stack([low, state["eb.med"], high], 1)[:, None]
-    model = build_base(named, codec_id, "mean-scale", description, default_skip)
-    modelfile.write(path, model)
+    return named
 
 
 def build_base(
@@ -58,24 +62,24 @@ def build_base(
     description: Mapping[str, str],
     default_skip: int = 0,
 ) -> ModelFile:
-    """A base codec's file from tensors under CompressAI's names, "mean-scale" or "scale".
+    """A base codec's file from tensors under CompressAI's names; for kinds see architectures.py.
 
     FormatError where a tensor is missing, UsageError where one is not finite.
     """
-    rounded = {name: _rounded(name, tensor) for name, tensor in state.items()}
-    stored = {name: tensor for name, tensor in rounded.items() if _STORED.fullmatch(name)}
-    h_s = {k.removeprefix("h_s."): v for k, v in rounded.items() if k.startswith("h_s.")}
-    means = architecture == "mean-scale"
+    kept = {name: rounded(name, tensor) for name, tensor in state.items()}
+    stored = {name: tensor for name, tensor in kept.items() if _STORED.fullmatch(name)}
+    kind = ARCHITECTURES[architecture]
     try:
         stored |= export_entropy_model(
-            h_s,
+            kind.layers(kept),
             lambda values: prior.mass(stored, values),
             prior.medians(stored),
-            activation=Activation.LEAKY if means else Activation.RELU,
-            means=means,
+            means=kind.means,
         )
     except KeyError as error:
         raise FormatError(f"{error.args[0]}: no such tensor in the weights") from error
+    except RuntimeError as error:
+        raise FormatError(f"{codec_id}: its hyper-decoder does not fit ({error})") from error
     metadata = dict(description) | {
         "id": codec_id,
         "kind": weights.KIND,
@@ -84,17 +88,17 @@ def build_base(
         "fingerprint": weights.fingerprint(stored).hex(),
     }
     model = ModelFile(metadata, stored)
-    Hyperprior(model)  # it loads: every tensor is there and fits
+    build(model)  # it loads: every tensor is there and fits
     return model
 
 
-def _rounded(name: str, tensor: Tensor) -> Tensor:
+def rounded(name: str, tensor: Tensor) -> Tensor:
     """Kernels as float16, everything else as float32: what the file holds."""
     tensor = tensor.detach().cpu()
-    rounded = tensor.half() if tensor.ndim == 4 else tensor.float()
-    if not torch.isfinite(rounded).all():
-        raise UsageError(f"{name}: holds values that are not finite in {rounded.dtype}")
-    return rounded
+    stored = tensor.half() if tensor.ndim == 4 else tensor.float()
+    if not torch.isfinite(stored).all():
+        raise UsageError(f"{name}: holds values that are not finite in {stored.dtype}")
+    return stored
 
 
 def _compressai_name(name: str) -> str:

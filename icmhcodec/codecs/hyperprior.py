@@ -6,15 +6,18 @@ the hyper-latent and has no means; gains of Cui et al. 2021 (arXiv 2003.02012).
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
 from icmhcodec.codecs import transforms, weights
 from icmhcodec.codecs.contract import QUALITY_UNIT, BaseCodec
-from icmhcodec.codecs.transforms import Adapters
+from icmhcodec.codecs.transforms import Adapters, Transform
 from icmhcodec.container import Region
+from icmhcodec.entropy.integers import Activation, FloatLayer, Kind
 from icmhcodec.entropy.model import EntropyModel
 from icmhcodec.entropy.regions import Size, Source
 from icmhcodec.entropy.tables import SCALES
@@ -22,6 +25,7 @@ from icmhcodec.errors import FormatError, UsageError
 from icmhcodec.modelfile import ModelFile
 
 HIGHEST_QUALITY = 9 * QUALITY_UNIT
+GAINED_LAMBDAS = "0.0009 0.18"  # of gained codecs whose file does not tell theirs
 LEAK = 0.01  # slope of mean-scale's activations; scale-only codecs have none below zero
 
 
@@ -58,20 +62,28 @@ class Hyperprior(BaseCodec):
             if not fits or not len(gains) or not gains.isfinite().all():
                 raise FormatError(f"{self.id}: its gains are not finite numbers [levels,{M}]")
         self.levels = len(self._log_gains[0])
-        slope = LEAK if self.entropy.has_means else 0.0
+        self._lambdas = _lambdas(model.metadata.get("lambdas"), self.levels)
+        g_a, g_s = self.transforms(tensors)
         self.g_a, self.g_s, self.h_a = (
             transforms.load_weights(transform, tensors, prefix, self.device, dtype)
-            for prefix, transform in (
-                ("g_a", transforms.analysis(N, M)),
-                ("g_s", transforms.synthesis(N, M)),
-                ("h_a", transforms.hyper_analysis(N, M, slope)),
-            )
+            for prefix, transform in (("g_a", g_a), ("g_s", g_s), ("h_a", self.hyper_transform()))
         )
+
+    def transforms(self, tensors: Mapping[str, Tensor]) -> tuple[Transform, Transform]:
+        """Analysis and synthesis, their weights still to be loaded."""
+        del tensors  # the entropy stage says it all
+        N, M = self.hyper_channels, self.latent_channels
+        return transforms.analysis(N, M), transforms.synthesis(N, M)
+
+    def hyper_transform(self) -> Transform:
+        """Hyper-analysis, its weights still to be loaded."""
+        slope = LEAK if self.entropy.has_means else 0.0
+        return transforms.hyper_analysis(self.hyper_channels, self.latent_channels, slope)
 
     def to(self, device: str | torch.device, dtype: torch.dtype) -> Hyperprior:
         """The same codec elsewhere, from the stored weights: no rounding on top of another."""
         entropy = self.entropy if torch.device(device) == self.device else None
-        return Hyperprior(self._model, device, dtype, entropy)
+        return type(self)(self._model, device, dtype, entropy)
 
     def analysis(self, x: Tensor, adapters: Adapters = ()) -> Tensor:
         """Latent [B,M,H/16,W/16], without gain, of pictures [B,3,H,W] in [0,1]."""
@@ -121,3 +133,42 @@ class Hyperprior(BaseCodec):
             for levels in self._log_gains
         )
         return gain, inverse
+
+    def tradeoff(self, quality: int) -> float | None:
+        """Lambda of a quality in 1/256, geometric from the lowest to the highest."""
+        if self._lambdas is None:
+            return None
+        low, high = self._lambdas
+        return low * math.exp(quality / HIGHEST_QUALITY * math.log(high / low))
+
+
+def _lambdas(stored: str | None, levels: int) -> tuple[float, float] | None:
+    """Lambdas of the lowest and the highest quality, of a file's metadata "low high" or "one"."""
+    text = stored or (GAINED_LAMBDAS if levels > 1 else "")
+    try:
+        values = [float(word) for word in text.split()]
+    except ValueError:
+        return None
+    usable = len(values) in (1, 2) and all(0 < value < math.inf for value in values)
+    return (values[0], values[-1]) if usable else None
+
+
+def hyper_synthesis(
+    tensors: Mapping[str, Tensor], activation: Activation = Activation.LEAKY
+) -> list[FloatLayer]:
+    """The layers of h_s: two transposed convolutions 5x5 and a convolution 3x3.
+
+    A ReLU after the last, as scale-only codecs have it, is of no consequence. KeyError where a
+    tensor is missing, UsageError where h_s has another shape.
+    """
+    layers = [
+        FloatLayer(tensors[f"h_s.{i}.weight"], tensors[f"h_s.{i}.bias"], 0, kind, after)
+        for i, kind, after in (
+            (0, Kind.DECONV, activation),
+            (2, Kind.DECONV, activation),
+            (4, Kind.CONV, Activation.NONE),
+        )
+    ]
+    if [tuple(layer.weight.shape[2:]) for layer in layers] != [(5, 5), (5, 5), (3, 3)]:
+        raise UsageError("export: h_s is not two transposed convolutions 5x5 and a convolution 3x3")
+    return layers

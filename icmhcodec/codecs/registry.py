@@ -10,13 +10,13 @@ from safetensors import SafetensorError, safe_open
 
 from icmhcodec import modelfile
 from icmhcodec.codecs import weights, zoo
+from icmhcodec.codecs.architectures import build
 from icmhcodec.codecs.contract import BaseCodec
-from icmhcodec.codecs.hyperprior import Hyperprior
 from icmhcodec.container import Reference, valid_name
 from icmhcodec.errors import FormatError, MissingWeightsError, UsageError
 
 WEIGHTS = Path(__file__).parent.parent / "weights"
-PACKAGED = ("mbt2018-mean-gain-0", "test-tiny")
+PACKAGED = ("mbt2018-mean-gain-1", "mbt2018-mean-gain-0", "test-tiny")
 ALIASES = {"mbt2018-mean-gain": "mbt2018-mean-gain-0"}  # what new files are coded with
 
 
@@ -44,8 +44,8 @@ def load(
     """
     codec_id = resolve(name)
     if codec_id in zoo.CHECKPOINTS:
-        return Hyperprior(zoo.fetch(codec_id), device, dtype)
-    return Hyperprior(modelfile.read(_path(codec_id)), device, dtype)
+        return build(zoo.fetch(codec_id), device, dtype)
+    return build(modelfile.read(_path(codec_id)), device, dtype)
 
 
 def identify(fingerprint: bytes) -> str | None:
@@ -110,12 +110,16 @@ def _added() -> dict[str, Path]:
 def add(path: Path) -> Reference:
     """Copy a base codec's file to the user's folder, named by its fingerprint.
 
+    A checkpoint of CompressAI's zoo is converted and kept where downloaded ones are.
     FormatError if it holds none, UsageError if its id is another codec's.
     """
+    if path.name.endswith(zoo.SUFFIX):
+        added = load(zoo.add(path))
+        return Reference(added.id, added.fingerprint)
     model = modelfile.read(path)
     if model.kind != weights.KIND or not valid_name(model.id):
         raise FormatError(f"{path}: holds no base codec with a valid id")
-    codec = Hyperprior(model)  # it loads
+    codec = build(model)  # it loads
     folder, fingerprint = modelfile.user_folder(), codec.fingerprint.hex()
     target = folder / f"{weights.KIND}-{fingerprint}.safetensors"
     if model.id in (*ALIASES, *names()) and _added().get(model.id) != target:
@@ -127,12 +131,14 @@ def add(path: Path) -> Reference:
 
 
 def remove(name: str) -> list[Path]:
-    """Remove the user's codecs of that id or fingerprint; none where there are none."""
+    """Remove the user's codecs of that id or fingerprint, or a converted checkpoint by its id."""
     chosen = [
         path
         for codec_id, path in _added().items()
         if name in (codec_id, path.stem.rpartition("-")[2])
     ]
+    if name in zoo.CHECKPOINTS and zoo.converted_path(name).exists():
+        chosen.append(zoo.converted_path(name))
     for path in chosen:
         path.unlink()
     return chosen

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -19,6 +20,9 @@ from icmhcodec.entropy.regions import DECONVOLUTION, Size, Source, Step, convolu
 from icmhcodec.errors import FormatError, UsageError
 
 Adapters = Sequence[nn.Module | None]
+Module = TypeVar("Module", bound=nn.Module)
+
+PLACES = (1, 3, 5)  # layers of g_a and g_s that an adapter may follow: the ends of three stages
 
 _POINTWISE = Step()
 
@@ -45,12 +49,17 @@ class GDN(nn.Module):
 
 
 class Transform(nn.Sequential):
-    """Layers one after the other; an adapter may follow each GDN."""
+    """Layers one after the other; an adapter may follow each of those at `places`."""
+
+    def __init__(self, *layers: nn.Module, places: Sequence[int] = ()) -> None:
+        """Take the layers in order; their names are their numbers."""
+        super().__init__(*layers)
+        self.places = places
 
     def forward(self, x: Tensor, adapters: Adapters = ()) -> Tensor:
         """Float32 features [B,C',H',W'] of x [B,C,H,W], computed in the dtype of the weights.
 
-        UsageError where the adapters are neither none nor one (or None) for each GDN.
+        UsageError where the adapters are neither none nor one (or None) for each place.
         """
         x = self._entering(x)
         for layer in self._with(adapters):
@@ -81,14 +90,13 @@ class Transform(nn.Sequential):
         return x.to(next(self.parameters()).dtype, memory_format=torch.channels_last)
 
     def _with(self, adapters: Adapters) -> list[nn.Module]:
-        """The layers, and after each GDN its adapter."""
-        stages: list[nn.Module] = [layer for layer in self if isinstance(layer, GDN)]
-        if adapters and len(adapters) != len(stages):
+        """The layers, and after each at a place its adapter."""
+        if adapters and len(adapters) != len(self.places):
             raise UsageError(
-                f"{len(adapters)} adapters for {len(stages)} stages; give one for each"
+                f"{len(adapters)} adapters for {len(self.places)} stages; give one for each"
             )
-        after = dict(zip(stages, adapters, strict=False))
-        pairs = ((layer, after.get(layer)) for layer in self)
+        after = dict(zip(self.places, adapters, strict=False))
+        pairs = ((layer, after.get(i)) for i, layer in enumerate(self))
         return [module for pair in pairs for module in pair if module is not None]
 
 
@@ -99,7 +107,7 @@ def _steps(layers: Sequence[nn.Module]) -> list[Step]:
 def analysis(N: int, M: int) -> Transform:
     """g_a: picture [B,3,H,W] to latent [B,M,H/16,W/16]; weights still to be loaded."""
     return Transform(
-        _conv(3, N), GDN(N), _conv(N, N), GDN(N), _conv(N, N), GDN(N), _conv(N, M)
+        conv(3, N), GDN(N), conv(N, N), GDN(N), conv(N, N), GDN(N), conv(N, M), places=PLACES
     )  # fmt: skip
 
 
@@ -107,25 +115,25 @@ def synthesis(N: int, M: int) -> Transform:
     """g_s: latent [B,M,H/16,W/16] to picture [B,3,H,W]; weights still to be loaded."""
     return Transform(
         _deconv(M, N), GDN(N, True), _deconv(N, N), GDN(N, True),
-        _deconv(N, N), GDN(N, True), _deconv(N, 3),
+        _deconv(N, N), GDN(N, True), _deconv(N, 3), places=PLACES,
     )  # fmt: skip
 
 
 def hyper_analysis(N: int, M: int, slope: float) -> Transform:
     """h_a: latent [B,M,h,w] to hyper-latent [B,N,h/4,w/4]; weights still to be loaded."""
     return Transform(
-        _conv(M, N, 3, 1), nn.LeakyReLU(slope), _conv(N, N), nn.LeakyReLU(slope), _conv(N, N)
+        conv(M, N, 3, 1), nn.LeakyReLU(slope), conv(N, N), nn.LeakyReLU(slope), conv(N, N)
     )
 
 
 def load_weights(
-    transform: Transform,
+    transform: Module,
     tensors: Mapping[str, Tensor],
     prefix: str,
     device: torch.device,
     dtype: torch.dtype,
-) -> Transform:
-    """Assign the stored tensors `prefix.*` to a transform, frozen.
+) -> Module:
+    """Assign the stored tensors `prefix.*` to a module, frozen.
 
     FormatError where a tensor is missing, of another shape or not finite.
     """
@@ -174,7 +182,8 @@ class _Deconv(nn.ConvTranspose2d):
         """Nothing, as in _Conv."""
 
 
-def _conv(inputs: int, outputs: int, kernel: int = 5, stride: int = 2) -> _Conv:
+def conv(inputs: int, outputs: int, kernel: int = 5, stride: int = 2) -> nn.Conv2d:
+    """A convolution with zeros around its input, that tells its step; weights to be loaded."""
     return _Conv(inputs, outputs, kernel, stride, kernel // 2, device="meta")
 
 

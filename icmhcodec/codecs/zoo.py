@@ -38,11 +38,22 @@ _HASHES = {
         "7eb97409", "93677231", "6d87be32", "de1b779c",
         "f8b614e1", "1ab9c41e", "3804dcbd", "a583f0cf",
     ),
+    "cheng2020-anchor": (
+        "dad2ebff", "a29008eb", "e49be189", "98b0b468", "23852949", "4c052b1a",
+    ),
 }  # fmt: skip
-_ARCHITECTURES = {"mbt2018-mean": "mean-scale", "bmshj2018-hyperprior": "scale"}
+_ARCHITECTURES = {
+    "mbt2018-mean": "mean-scale",
+    "bmshj2018-hyperprior": "scale",
+    "cheng2020-anchor": "cheng2020-anchor",
+}
 
+# lambda of each quality, from CompressAI's documentation of its models trained for MSE
+_LAMBDAS = (0.0018, 0.0035, 0.0067, 0.0130, 0.0250, 0.0483, 0.0932, 0.1800)
+
+SUFFIX = ".pth.tar"
 CHECKPOINTS = {
-    f"{model}-q{quality}": f"{model}-{quality}-{digits}.pth.tar"
+    f"{model}-q{quality}": f"{model}-{quality}-{digits}{SUFFIX}"
     for model, hashes in _HASHES.items()
     for quality, digits in enumerate(hashes, 1)
 }
@@ -66,16 +77,31 @@ def fetch(codec_id: str) -> ModelFile:
     """
     converted = converted_path(codec_id)
     if not converted.exists():
-        name = CHECKPOINTS[codec_id]
-        by_hand = cache_folder() / name
-        data = by_hand.read_bytes() if by_hand.exists() else _download(codec_id)
-        modelfile.write(converted, convert(read_checkpoint(data, name), codec_id))
+        by_hand = cache_folder() / CHECKPOINTS[codec_id]
+        _keep(codec_id, by_hand.read_bytes() if by_hand.exists() else _download(codec_id))
     return modelfile.read(converted)
+
+
+def add(path: Path) -> str:
+    """Convert a checkpoint that was downloaded by hand into the cache, and return its codec's id.
+
+    FormatError where it is not one of the zoo's, by its name or its content.
+    """
+    ids = {name: codec_id for codec_id, name in CHECKPOINTS.items()}
+    if path.name not in ids:
+        raise FormatError(f"{path}: not a checkpoint's name; keep the one it is published under")
+    _keep(ids[path.name], path.read_bytes())
+    return ids[path.name]
+
+
+def _keep(codec_id: str, data: bytes) -> None:
+    state = read_checkpoint(data, CHECKPOINTS[codec_id])
+    modelfile.write(converted_path(codec_id), convert(state, codec_id))
 
 
 def read_checkpoint(data: bytes, name: str) -> dict[str, Tensor]:
     """Tensors of a checkpoint; FormatError where its SHA-256 does not begin as its name says."""
-    expected = name.removesuffix(".pth.tar").rpartition("-")[2]
+    expected = name.removesuffix(SUFFIX).rpartition("-")[2]
     digest = hashlib.sha256(data).hexdigest()
     if not digest.startswith(expected):
         raise FormatError(f"{name}: its SHA-256 begins with {digest[:8]}; get an unharmed copy")
@@ -94,6 +120,7 @@ def convert(state: Mapping[str, Tensor], codec_id: str) -> ModelFile:
         "recipe": f"CompressAI zoo, {model} quality {quality}",
         "data": "as published by CompressAI",
         "metric": "mse",
+        "lambdas": str(_LAMBDAS[int(quality) - 1]),
         "licence": "BSD-3-Clause-Clear",
     }
     return build_base(state, codec_id, _ARCHITECTURES[model], description)
@@ -117,7 +144,7 @@ def _download(codec_id: str) -> bytes:
 
 def current_name(key: str) -> str:
     """A tensor's name as CompressAI writes it since 1.1, from any of its older names."""
-    key = key.removeprefix("module.")
+    key = key.removeprefix("module.").replace(".downsample.", ".skip.")
     return re.sub(r"\.(?:_?)(matri|bias|factor)(?:ces|es|s)\.(\d)$", _parameter_name, key)
 
 

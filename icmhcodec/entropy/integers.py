@@ -25,7 +25,7 @@ from torch import Tensor
 
 from icmhcodec.container import Region
 from icmhcodec.entropy import regions
-from icmhcodec.entropy.regions import DECONVOLUTION, Size, convolution, whole
+from icmhcodec.entropy.regions import DECONVOLUTION, Size, Step, convolution, upsampling, whole
 from icmhcodec.errors import FormatError, UsageError
 
 VALUE_LIMIT = 2**15 - 2**8  # values between layers: the upper digit stays in [-128, 127]
@@ -44,6 +44,7 @@ class Kind(IntEnum):
     CONV = 0  # odd kernel, stride 1, zero padding to the same size; weight [O, I, k, k]
     DECONV = 1  # transposed, 5x5, stride 2, padding 2, output padding 1; weight [I, O, 5, 5]
     DEPTHWISE = 2  # odd kernel, stride 1, zero padding to the same size; weight [C, 1, k, k]
+    SUBPIXEL = 3  # as CONV; 4 outputs each become 2x2 positions of a channel; weight [4 O, I, k, k]
 
 
 class Activation(IntEnum):
@@ -66,6 +67,21 @@ class FloatLayer:
     output_bits: int | Tensor
     kind: Kind = Kind.CONV
     activation: Activation = Activation.NONE
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """What the layer gives in float64, [C', scale H, scale W], of x [C, H, W]."""
+        weight, x = self.weight.detach().cpu().double(), x.double()[None]
+        bias = None if self.bias is None else self.bias.detach().cpu().double()
+        if self.kind is Kind.DECONV:
+            x = F.conv_transpose2d(x, weight, bias, stride=2, padding=2, output_padding=1)
+        else:
+            groups = len(weight) if self.kind is Kind.DEPTHWISE else 1
+            x = F.conv2d(x, weight, bias, padding=weight.shape[-1] // 2, groups=groups)
+        if self.kind is Kind.SUBPIXEL:
+            x = F.pixel_shuffle(x, 2)
+        if self.activation is Activation.NONE:
+            return x[0]
+        return F.leaky_relu(x, 0.01 if self.activation is Activation.LEAKY else 0.0)[0]
 
 
 def quantise(
@@ -183,11 +199,12 @@ class _Layer:
         weight = _outputs_first(tensors[f"{name}.weight"], self.kind)
         bias, shift = tensors[f"{name}.bias"], tensors[f"{name}.shift"]
         extra = tensors["extra"] if name == "0" else torch.zeros_like(bias)
-        self.outputs, depth, self.kernel, width = weight.shape
+        self.sums, depth, self.kernel, width = weight.shape
+        self.outputs = self.sums // 4 if self.kind is Kind.SUBPIXEL else self.sums
         self.inputs = self.outputs if self.kind is Kind.DEPTHWISE else depth
-        self.scale = 2 if self.kind is Kind.DECONV else 1
+        self.scale = 2 if self.kind in (Kind.DECONV, Kind.SUBPIXEL) else 1
         self.padding = 1 if self.kind is Kind.DECONV else self.kernel // 2
-        self.grid = DECONVOLUTION if self.kind is Kind.DECONV else convolution(self.kernel)
+        self.grid = _grid(self.kind, self.kernel)
         self.limit = OUTPUT_LIMIT if last else VALUE_LIMIT
         _check_shapes(self, weight, bias, shift, extra, width)
         half = _power(shift - 1).floor()  # 0 where nothing is shifted out
@@ -197,7 +214,7 @@ class _Layer:
         self.step = _power(-shift)
         self.taps = weight[:, 0].permute(1, 2, 0).double()  # [k, k, C], of a depth-wise layer
         self.windows: list[tuple[_Window, tuple[int, int], tuple[int, int]]] = []
-        if self.kind is Kind.CONV:
+        if self.kind in (Kind.CONV, Kind.SUBPIXEL):
             rows = range(self.kernel)
             self.windows = [(_Window(weight, rows, rows), (0, 0), (0, 0))]
         if self.kind is Kind.DECONV:
@@ -218,8 +235,12 @@ class _Layer:
         planes = _planes(x, self.padding, fast and self.kind is not Kind.DEPTHWISE)
         for top, rows, (a, b), sums in self._sums(planes, height, width):
             block = _requantise(sums, offset, self.step, self.limit, self.activation)
-            target = y[self.scale * top + a :: self.scale, b :: self.scale][:rows]
-            target.copy_(block.view(rows, width, self.outputs))
+            if self.kind is Kind.SUBPIXEL:
+                target = y[2 * top : 2 * (top + rows)].view(rows, 2, width, 2, self.outputs)
+                target = target.permute(0, 2, 4, 1, 3)
+            else:
+                target = y[self.scale * top + a :: self.scale, b :: self.scale][:rows]
+            target.copy_(block.view(target.shape))
         return y
 
     def _sums(
@@ -242,17 +263,26 @@ class _Layer:
         return sums.view(-1, self.inputs)
 
 
+def _grid(kind: Kind, kernel: int) -> Step:
+    if kind is Kind.SUBPIXEL:
+        return upsampling(kernel // 2)
+    return DECONVOLUTION if kind is Kind.DECONV else convolution(kernel)
+
+
 def _check_shapes(
     layer: _Layer, weight: Tensor, bias: Tensor, shift: Tensor, extra: Tensor, width: int
 ) -> None:
     kinds = (weight.dtype, bias.dtype, shift.dtype, extra.dtype)
     if kinds != (torch.int16, torch.int64, torch.int32, torch.int64):
         raise ValueError("a type")
-    if layer.kernel != width or layer.kernel % 2 == 0 or (layer.scale == 2 and layer.kernel != 5):
+    deconvolution = layer.kind is Kind.DECONV
+    if layer.kernel != width or layer.kernel % 2 == 0 or (deconvolution and layer.kernel != 5):
         raise ValueError("a kernel's size")
+    if layer.kind is Kind.SUBPIXEL and layer.sums % 4:
+        raise ValueError("the number of channels")
     if layer.kind is Kind.DEPTHWISE and weight.shape[1] != 1:
         raise ValueError("a kernel's depth")
-    if not bias.shape == shift.shape == extra.shape == (layer.outputs,):
+    if not bias.shape == shift.shape == extra.shape == (layer.sums,):
         raise ValueError("the number of biases or shifts")
     if shift.min() < 0 or shift.max() > MOST_SHIFT:
         raise ValueError("a shift")

@@ -7,25 +7,17 @@ latent (mean-scale hyperprior, Minnen et al. 2018; without means, Balle et al. 2
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from icmhcodec.container import Region
 from icmhcodec.entropy.coder import HYPER_LIMIT, LATENT_LIMIT, Tables
-from icmhcodec.entropy.integers import (
-    VALUE_LIMIT,
-    Activation,
-    FloatLayer,
-    IntegerNetwork,
-    Kind,
-    quantise,
-)
+from icmhcodec.entropy.integers import VALUE_LIMIT, FloatLayer, IntegerNetwork, quantise
 from icmhcodec.entropy.regions import blocks, crop, scaled, size_of, whole
 from icmhcodec.entropy.tables import (
     SCALES,
@@ -39,6 +31,7 @@ MEAN_BITS = 8  # fractional bits of means and medians
 SCALE_BITS = 12  # fractional bits of scales
 INPUT_BITS = 4  # fractional bits of the hyper-latent in h_s; medians are multiples of 1/16
 HIDDEN_BITS = 10  # most fractional bits between the layers of h_s
+HYPER_SCALE = 4  # the latent is so many times finer than the hyper-latent
 BLOCK = 128  # positions of the latent: what the networks compute at a time is a square of them
 
 
@@ -75,6 +68,7 @@ class EntropyModel:
             or (self.z_medians % whole).any()
             or (self.z_medians.long().abs() > HYPER_LIMIT << MEAN_BITS).any()
             or (self.thresholds.long().diff() <= 0).any()
+            or self.network.scale != HYPER_SCALE
         ):
             raise FormatError("entropy model: tables, medians and h_s do not fit together")
 
@@ -149,39 +143,29 @@ def _symbols(values: Tensor, mean: Tensor, limit: int) -> Tensor:
 
 
 def export_entropy_model(
-    h_s: Mapping[str, Tensor],
+    layers: Sequence[FloatLayer],
     mass: Callable[[Tensor], Tensor],
     medians: Tensor,
     *,
-    activation: Activation = Activation.LEAKY,
     means: bool = True,
     prefix: str = "entropy.",
 ) -> dict[str, Tensor]:
     """Return the tensors of an EntropyModel; the same input gives the same tensors.
 
-    h_s holds the float tensors of the hyper-decoder, "0.weight" and so on: two transposed
-    convolutions 5x5/2 and a convolution 3x3, with the activation between them (one after the last
-    is of no consequence). mass maps values, float32 [N, K], to the probabilities [N, K] of their
-    unit intervals under the factorised prior; medians is float [N]. Raises UsageError where h_s
-    has another shape.
+    layers are those of the hyper-decoder, the last one's outputs scales, then means if there are
+    any; their output_bits are not used. mass maps values, float32 [N, K], to the probabilities
+    [N, K] of their unit intervals under the factorised prior; medians is float [N]. Raises
+    UsageError for weights that integers cannot hold, FormatError for layers that do not fit.
     """
-    names = sorted((k[: -len(".weight")] for k in h_s if k.endswith(".weight")), key=int)
-    if [tuple(h_s[f"{name}.weight"].shape[2:]) for name in names] != [(5, 5), (5, 5), (3, 3)]:
-        raise UsageError("export: h_s is not two transposed convolutions 5x5 and a convolution 3x3")
     # Medians that the input of h_s holds: symbols are rounded around what h_s then sees.
     rounded = (medians.detach().cpu().double() * 2**INPUT_BITS).round()
     z_tables = factorised_tables(mass, rounded / 2**INPUT_BITS)
-    outputs = len(h_s[f"{names[-1]}.weight"])
+    outputs = len(layers[-1].weight)
     scales = outputs // 2 if means else outputs
     last_bits = torch.tensor([SCALE_BITS] * scales + [MEAN_BITS] * (outputs - scales))
-    kinds = (Kind.DECONV, Kind.DECONV, Kind.CONV)
-    activations = (activation, activation, Activation.NONE)
-    layers = [
-        FloatLayer(h_s[f"{name}.weight"], h_s.get(f"{name}.bias"), last_bits, kind, after)
-        for name, kind, after in zip(names, kinds, activations, strict=True)
-    ]
-    first, second = _hidden_bits(layers, z_tables, rounded / 2**INPUT_BITS)
-    layers[:2] = replace(layers[0], output_bits=first), replace(layers[1], output_bits=second)
+    hidden_bits = _hidden_bits(layers[:-1], z_tables, rounded / 2**INPUT_BITS)
+    bits: list[int | Tensor] = [*hidden_bits, last_bits]
+    layers = [replace(layer, output_bits=b) for layer, b in zip(layers, bits, strict=True)]
     tensors = z_tables.to_tensors("z.") | gaussian_tables().to_tensors("y.")
     tensors |= {f"h_s.{name}": tensor for name, tensor in quantise(layers, INPUT_BITS).items()}
     tensors["medians"] = (rounded * 2 ** (MEAN_BITS - INPUT_BITS)).int()
@@ -191,8 +175,8 @@ def export_entropy_model(
     return {f"{prefix}{name}": tensor for name, tensor in sorted(tensors.items())}
 
 
-def _hidden_bits(layers: list[FloatLayer], z_tables: Tables, medians: Tensor) -> tuple[int, int]:
-    """Return the fractional bits after the first two layers, as many as a wide hyper-latent allows.
+def _hidden_bits(layers: Sequence[FloatLayer], z_tables: Tables, medians: Tensor) -> list[int]:
+    """Return the fractional bits after each layer, as many as a wide hyper-latent allows.
 
     Its symbols are means of two draws from what the tables hold without an escape: photos at the
     highest quality of the packaged codec reach four fifths of that range.
@@ -203,13 +187,10 @@ def _hidden_bits(layers: list[FloatLayer], z_tables: Tables, medians: Tensor) ->
     lowest, count = (
         torch.from_numpy(part)[:, None, None] for part in (z_tables.offsets, z_tables.lengths - 3)
     )
-    h = (lowest + count * draws + medians[:, None, None])[None]
+    h = lowest + count * draws + medians[:, None, None]
     bits = []
-    for layer in layers[:2]:
-        bias = None if layer.bias is None else layer.bias.detach().cpu().double()
-        weight = layer.weight.detach().cpu().double()
-        h = F.conv_transpose2d(h, weight, bias, stride=2, padding=2, output_padding=1)
-        h = F.leaky_relu(h, 0.01 if layer.activation is Activation.LEAKY else 0.0)
+    for layer in layers:
+        h = layer(h)
         reach = max(float(h.abs().max()), VALUE_LIMIT / 2**HIDDEN_BITS)
         bits.append(math.floor(math.log2(VALUE_LIMIT / reach)))
-    return bits[0], bits[1]
+    return bits

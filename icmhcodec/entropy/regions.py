@@ -6,6 +6,7 @@ spoils is cut off after every layer; at the borders of the whole it is what the 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -35,8 +36,23 @@ def convolution(kernel: int, stride: int = 1) -> Step:
     return Step(lambda s: (stride * (s[0] - reach), stride * (s[1] + reach)), down=stride)
 
 
-# A transposed convolution 5x5 of stride 2: outputs 2 m and 2 m + 1 see inputs m - 1 to m + 1.
-DECONVOLUTION = Step(lambda span: (span[0] // 2 - 1, -(-span[1] // 2) + 1), up=2)
+def upsampling(reach: int) -> Step:
+    """A layer that doubles sides: outputs 2 m and 2 m + 1 see inputs m - reach to m + reach."""
+    return Step(lambda s: (s[0] // 2 - reach, -(-s[1] // 2) + reach), up=2)
+
+
+DECONVOLUTION = upsampling(1)  # a transposed convolution 5x5 of stride 2
+
+
+def chain(*steps: Step) -> Step:
+    """Layers one after the other, taken as one."""
+
+    def needed(span: Span) -> Span:
+        for step in reversed(steps):
+            span = step.needed(span)
+        return span
+
+    return Step(needed, math.prod(s.up for s in steps), math.prod(s.down for s in steps))
 
 
 def whole(size: Size) -> Region:

@@ -43,7 +43,7 @@ def test_a_file_with_other_weights_is_refused(monkeypatch, tmp_path):
 
 def test_names_hold_the_zoo():
     assert set(zoo.CHECKPOINTS) < set(registry.names())
-    assert len(zoo.CHECKPOINTS) == 16
+    assert len(zoo.CHECKPOINTS) == 22
 
 
 def test_loading_imports_neither_compressai_nor_torchvision():

@@ -15,6 +15,7 @@ from tests.codecs.compressai_models import random_model
 
 ID = "mbt2018-mean-q3"
 SCALE_ID = "bmshj2018-hyperprior-q1"
+ANCHOR_ID = "cheng2020-anchor-q4"
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):
@@ -110,13 +111,41 @@ def test_a_checkpoint_put_into_the_cache_by_hand_is_taken(server, monkeypatch):
     assert registry.load(SCALE_ID).latent_channels == 12
 
 
+def test_the_anchor_is_converted_from_the_names_it_was_published_with(server, monkeypatch):
+    model = random_model("cheng2020-anchor")
+    state = {k.replace(".skip.", ".downsample."): v for k, v in model.state_dict().items()}
+    publish(server, monkeypatch, ANCHOR_ID, old_names(state))
+    codec = registry.load(ANCHOR_ID)
+    x = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        torch.testing.assert_close(codec.analysis(x), model.g_a(x), rtol=1e-5, atol=1e-4)
+    assert (codec.id, codec.levels, codec.default_skip) == (ANCHOR_ID, 1, 0)
+
+
+def test_a_checkpoint_downloaded_by_hand_is_added(server, monkeypatch):
+    path = publish(server, monkeypatch, ANCHOR_ID, random_model("cheng2020-anchor").state_dict())
+    reference = registry.add(path)
+    path.unlink()
+    assert registry.load(ANCHOR_ID).fingerprint == reference.fingerprint
+    assert registry.identify(reference.fingerprint) == ANCHOR_ID
+    assert registry.remove(ANCHOR_ID) == [zoo.converted_path(ANCHOR_ID)]
+    assert registry.remove(ANCHOR_ID) == []
+
+
+def test_a_checkpoint_of_another_name_is_not_added(server):
+    path = server / "mine.pth.tar"
+    path.touch()
+    with pytest.raises(FormatError, match="not a checkpoint's name"):
+        registry.add(path)
+
+
 def test_names_and_hashes_are_those_of_compressais_zoo():
     random_model("scale")  # imports compressai
     from compressai.zoo import image
 
     published = {
         f"{model}-q{quality}": url.rsplit("/", 1)
-        for model in ("mbt2018-mean", "bmshj2018-hyperprior")
+        for model in ("mbt2018-mean", "bmshj2018-hyperprior", "cheng2020-anchor")
         for quality, url in image.model_urls[model]["mse"].items()
     }
     assert {name: [zoo.ROOT_URL, file] for name, file in zoo.CHECKPOINTS.items()} == published

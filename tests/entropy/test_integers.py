@@ -1,6 +1,7 @@
 """Exact integer networks."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
 import torch
@@ -50,23 +51,25 @@ def mask_layers(n: int = 6, width: int = 10) -> list[FloatLayer]:
     ]
 
 
+def subpixel_layers(n: int = 5, m: int = 6) -> list[FloatLayer]:
+    return [
+        FloatLayer(torch.randn(4 * m, n, 3, 3) / 7, torch.randn(4 * m), 8, Kind.SUBPIXEL, RELU),
+        FloatLayer(torch.randn(m, m, 1, 1) / 3, torch.randn(m), 8, activation=Activation.LEAKY),
+        FloatLayer(torch.randn(12, m, 5, 5) / 12, torch.randn(12), 10, Kind.SUBPIXEL),
+    ]
+
+
 def floats(layers: list[FloatLayer], x: Tensor, extra: Tensor | float = 0.0) -> Tensor:
     """The float network, with the same float16 weights."""
-    x = x[None].double()
     for i, layer in enumerate(layers):
-        weight = layer.weight.half().double()
-        bias = None if layer.bias is None else layer.bias.double()
-        if layer.kind is Kind.DECONV:
-            x = F.conv_transpose2d(x, weight, bias, 2, 2, 1)
-        else:
-            groups = len(weight) if layer.kind is Kind.DEPTHWISE else 1
-            x = F.conv2d(x, weight, bias, padding=weight.shape[-1] // 2, groups=groups)
+        weight, activation = layer.weight.half(), layer.activation
+        x = replace(layer, weight=weight, activation=Activation.NONE)(x)
         x = x + extra if i == 0 else x
-        if layer.activation is Activation.RELU:
+        if activation is Activation.RELU:
             x = F.relu(x)
-        if layer.activation is Activation.LEAKY:
+        if activation is Activation.LEAKY:
             x = F.leaky_relu(x, 0.01)
-    return x[0]
+    return x
 
 
 def slow(tensors: dict[str, Tensor], x: Tensor) -> Tensor:
@@ -91,6 +94,7 @@ def slow(tensors: dict[str, Tensor], x: Tensor) -> Tensor:
         half = torch.where(shift > 0, 1 << (shift - 1).clamp_min(0), 0)
         limit = OUTPUT_LIMIT if i == last else VALUE_LIMIT
         x = ((sums + bias[:, None, None] + half) >> shift).clamp(-limit, limit)
+        x = F.pixel_shuffle(x, 2) if kind == Kind.SUBPIXEL else x
         if activation == Activation.RELU:
             x = x.clamp_min(0)
         if activation == Activation.LEAKY:
@@ -112,7 +116,7 @@ def inputs(channels: int, height: int, width: int) -> Iterator[Tensor]:
 def test_a_region_is_exactly_that_of_the_whole(
     data: st.DataObject, rows: int, columns: int
 ) -> None:
-    layers = data.draw(st.sampled_from([hyper_layers, mask_layers]))
+    layers = data.draw(st.sampled_from([hyper_layers, mask_layers, subpixel_layers]))
     network = IntegerNetwork(quantise(layers(), 4))
     size = rows * network.scale, columns * network.scale
     spans = [
@@ -131,7 +135,7 @@ def test_a_region_is_exactly_that_of_the_whole(
     assert torch.equal(network(other, region=region), crop(whole, region))
 
 
-@pytest.mark.parametrize("layers", [hyper_layers, mask_layers])
+@pytest.mark.parametrize("layers", [hyper_layers, mask_layers, subpixel_layers])
 @pytest.mark.parametrize("size", [(1, 1), (3, 5), (8, 2)])
 def test_both_paths_follow_the_definition(layers: type, size: tuple[int, int]) -> None:
     tensors = quantise(layers(), 4)
@@ -167,7 +171,7 @@ def test_extreme_weights_and_values_stay_exact(kind: Kind) -> None:
 
 
 def test_blocks_of_rows_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    for layers in (hyper_layers(), mask_layers()):
+    for layers in (hyper_layers(), mask_layers(), subpixel_layers()):
         network = IntegerNetwork(quantise(layers, 4))
         x = torch.randint(-900, 900, (network.inputs, 9, 7), dtype=torch.int32)
         whole = network(x)
@@ -179,8 +183,11 @@ def test_blocks_of_rows_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("mkldnn", [True, False])
 @pytest.mark.parametrize("threads", [1, 2])
-def test_threads_kernels_and_layouts_change_nothing(mkldnn: bool, threads: int) -> None:
-    network = IntegerNetwork(quantise(hyper_layers(32, 48), 4))
+@pytest.mark.parametrize("layers", [hyper_layers, subpixel_layers])
+def test_threads_kernels_and_layouts_change_nothing(
+    mkldnn: bool, threads: int, layers: Callable[[int, int], list[FloatLayer]]
+) -> None:
+    network = IntegerNetwork(quantise(layers(32, 48), 4))
     x = torch.randint(-300, 300, (32, 10, 12), dtype=torch.int32)
     wanted = network(x, reference=True)
     layouts = (x, x.permute(1, 2, 0).contiguous().permute(2, 0, 1), x.long())
@@ -194,7 +201,9 @@ def test_threads_kernels_and_layouts_change_nothing(mkldnn: bool, threads: int) 
         torch.backends.mkldnn.set_flags(before[1])
 
 
-@pytest.mark.parametrize(("layers", "bits"), [(hyper_layers, 4), (mask_layers, 7)])
+@pytest.mark.parametrize(
+    ("layers", "bits"), [(hyper_layers, 4), (mask_layers, 7), (subpixel_layers, 6)]
+)
 def test_it_follows_the_float_network(layers: type, bits: int) -> None:
     made = layers()
     network = IntegerNetwork(quantise(made, bits))
@@ -286,6 +295,11 @@ def test_too_many_large_weights_are_refused() -> None:
         else:
             with pytest.raises(FormatError):
                 IntegerNetwork(tensors)
+
+
+def test_outputs_that_are_no_squares_are_refused() -> None:
+    with pytest.raises(FormatError, match="channels"):
+        quantise([FloatLayer(torch.ones(6, 2, 3, 3), None, 4, Kind.SUBPIXEL)], 4)
 
 
 def test_no_layers_or_layers_that_do_not_chain_are_refused() -> None:

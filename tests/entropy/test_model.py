@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from icmhcodec.entropy import coder
-from icmhcodec.entropy.integers import Activation
+from icmhcodec.entropy.integers import Activation, FloatLayer, Kind
 from icmhcodec.entropy.model import (
     MEAN_BITS,
     EntropyModel,
@@ -50,9 +50,16 @@ def hyper_decoder(n: int, m: int, means: bool) -> nn.Sequential:
 
 def exported(n: int, m: int, means: bool) -> dict[str, Tensor]:
     net = hyper_decoder(n, m, means)
-    medians = torch.linspace(-3, 3, n)
     after = Activation.LEAKY if means else Activation.RELU
-    return export_entropy_model(net.state_dict(), mass, medians, activation=after, means=means)
+    layers = [
+        FloatLayer(net[i].weight, net[i].bias, 0, kind, activation)
+        for i, kind, activation in (
+            (0, Kind.DECONV, after),
+            (2, Kind.DECONV, after),
+            (4, Kind.CONV, Activation.NONE),
+        )
+    ]
+    return export_entropy_model(layers, mass, torch.linspace(-3, 3, n), means=means)
 
 
 @pytest.fixture(scope="module")
@@ -201,9 +208,9 @@ def test_damaged_models_are_refused(
         EntropyModel.from_tensors(damaged)
 
 
-def test_another_hyper_decoder_is_refused() -> None:
-    with pytest.raises(UsageError, match="h_s"):
-        export_entropy_model(nn.Sequential(nn.Conv2d(8, 8, 3)).state_dict(), mass, torch.zeros(8))
+def test_a_hyper_decoder_of_another_scale_is_refused() -> None:
+    with pytest.raises(FormatError, match="h_s"):
+        export_entropy_model([FloatLayer(torch.ones(8, 8, 3, 3), None, 0)], mass, torch.zeros(8))
 
 
 def test_inputs_of_another_shape_are_refused(tensors: dict[str, Tensor]) -> None:

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from icmhcodec.container import Region
 from icmhcodec.entropy import regions
-from icmhcodec.entropy.regions import DECONVOLUTION, Step, convolution
+from icmhcodec.entropy.regions import DECONVOLUTION, Step, chain, convolution, upsampling
 
 
 @st.composite
@@ -22,22 +22,30 @@ def test_what_a_plan_needs_is_enough(data: st.DataObject, height: int, width: in
     """A chain of layers on a part gives the part of the chain on the whole."""
     size = 4 * height, 4 * width
     kernel = torch.randn(1, 1, 5, 5, dtype=torch.float64)
+    four = torch.randn(4, 1, 5, 5, dtype=torch.float64)
     dense, wide, half = convolution(3), convolution(5), convolution(5, 2)
+    double, wider = upsampling(1), upsampling(2)
     layers = {
         dense: lambda x: F.conv2d(x, kernel[..., :3, :3], padding=1),
         wide: lambda x: F.conv2d(x, kernel, padding=2),
         half: lambda x: F.conv2d(x, kernel, stride=2, padding=2),
         DECONVOLUTION: lambda x: F.conv_transpose2d(x, kernel, None, 2, 2, 1),
+        double: lambda x: F.pixel_shuffle(F.conv2d(x, four[..., :3, :3], padding=1), 2),
+        wider: lambda x: F.pixel_shuffle(F.conv2d(x, four, padding=2), 2),
         Step(): torch.tanh,
     }
     down, up = data.draw(st.integers(0, 2)), data.draw(st.integers(0, 2))
     steps = [half] * down + data.draw(st.permutations([dense, wide, Step()]))
-    steps += [DECONVOLUTION] * up
+    steps += [data.draw(st.sampled_from([DECONVOLUTION, double, wider])) for _ in range(up)]
     x = torch.randn(1, 1, *size, dtype=torch.float64)
     whole = x
     for step in steps:
         whole = layers[step](whole)
     region = data.draw(regions_of(*whole.shape[2:]))
+    if len(steps) > 1 and data.draw(st.booleans()):  # two of them as one
+        first, second = steps[:2]
+        steps[:2] = [chain(first, second)]
+        layers[steps[0]] = lambda x: layers[second](layers[first](x))
     places = regions.plan(steps, size, region)
     part = regions.crop(x, places[0])
     for step, before, after in zip(steps, places, places[1:], strict=False):
