@@ -1,0 +1,35 @@
+import pytest
+
+from icmhcodec import modelfile
+from icmhcodec.adapters import bundles
+from icmhcodec.container import Reference
+from icmhcodec.errors import FormatError
+from icmhcodec.masks import kinds, light
+from icmhcodec.masks.predictor import Condition
+from tests.masks.nets import inputs, net
+
+
+def test_the_packaged_predictor_keeps_its_fingerprint_and_loads() -> None:
+    reference = Reference("det-0", bytes.fromhex("e37eec2e18ed578e"))
+    tensors = bundles.by_reference("predictor", reference).tensors
+    assert modelfile.fingerprint(tensors) == reference.fingerprint
+    assert kinds.kind_of(tensors) == "light"
+    mean, index = (values.repeat(16, 1, 1) for values in inputs(0))
+    fill = kinds.load(tensors)(mean, index, Condition(1024, 2, 640)).float().mean()
+    assert 0.01 < fill < 0.99
+
+
+def test_the_slope_of_the_index_counts() -> None:
+    trained = net("light")
+    mean, index = inputs(1)
+    before = light.load(trained.export())(mean, index, Condition(0, 1, 1))
+    trained.slope += 3
+    after = light.load(trained.export())(mean, index, Condition(0, 1, 1))
+    assert after.sum() > before.sum()
+    assert (after | ~before).all()
+
+
+def test_slopes_of_another_shape_are_refused() -> None:
+    good = net("light").export()
+    with pytest.raises(FormatError, match="slope is of another shape"):
+        light.load({**good, "slope": good["slope"][:-1]})
