@@ -14,10 +14,12 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from icmhcodec.adapters import picture as picture_adapters
+from icmhcodec.adapters.picture import TaskAdapter
 from icmhcodec.codecs.contract import BaseCodec
 from icmhcodec.codecs.transforms import Adapters
 from icmhcodec.container import Region
-from icmhcodec.entropy.regions import Source, blocks, coarse, crop, size_of, whole
+from icmhcodec.entropy.regions import Size, Source, blocks, coarse, crop, scaled, size_of, whole
 from icmhcodec.pipeline.area import HYPER_STRIDE, LATENT_STRIDE, padded_grid, padded_size
 from icmhcodec.pipeline.tensors import to_input, to_pixels
 
@@ -33,14 +35,14 @@ def analysis(codec: BaseCodec, pixels: NDArray[Any], stages: Adapters = ()) -> T
     columns, rows = padded_size(width, height)
     latent_size = padded_grid(width, height)
     y = torch.empty(1, codec.latent_channels, *latent_size, device=codec.device)
-    read = partial(_input, pixels, codec.device)
+    read = partial(input_part, pixels, codec.device)
     for block in blocks(whole(latent_size), SIDE // LATENT_STRIDE):
         crop(y, block).copy_(codec.analysis_part(read, (rows, columns), block, stages))
     return y
 
 
-def _input(pixels: NDArray[Any], device: torch.device, region: Region) -> Tensor:
-    """A region of the padded picture, as the analysis wants it."""
+def input_part(pixels: NDArray[Any], device: torch.device, region: Region) -> Tensor:
+    """A region [1,3,h,w] of the padded picture, as the analysis wants it."""
     (top, bottom), (left, right) = region
     x = to_input(pixels[top:bottom, left:right], device)
     rows, columns = size_of(region)
@@ -71,19 +73,21 @@ def synthesis(
     stages: Adapters,
     channels: int,
     depth: int,
+    after: TaskAdapter | None = None,
 ) -> NDArray[Any]:
     """Pixels [h,w,channels] of a region of a picture of (width, height).
 
-    `read` gives regions of the latent.
+    `read` gives regions of the latent; `after` adapts the picture to a task.
     """
     width, height = picture
     size = padded_grid(width, height)
     if region == whole((height, width)) and height * width <= WHOLE:
-        return to_pixels(codec.synthesis(read(whole(size)), stages), width, height, channels, depth)
+        x = codec.synthesis(read(whole(size)), stages)
+        return to_pixels(after(x) if after else x, width, height, channels, depth)
     (top, _), (left, _) = region
     pixels = np.empty((*size_of(region), channels), np.uint8 if depth == 8 else np.uint16)
     for block in blocks(region, SIDE):
-        x = codec.synthesis_part(read, size, block, stages)
+        x = _synthesis_part(codec, read, size, block, stages, after)
         (first, last), (start, end) = block
         pixels[first - top : last - top, start - left : end - left] = to_pixels(
             x, end - start, last - first, channels, depth
@@ -91,6 +95,34 @@ def synthesis(
     return pixels
 
 
-def needed(codec: BaseCodec, picture: tuple[int, int], region: Region, stages: Adapters) -> Region:
+def _synthesis_part(
+    codec: BaseCodec,
+    read: Source,
+    size: Size,
+    region: Region,
+    stages: Adapters,
+    after: TaskAdapter | None,
+) -> Tensor:
+    if after is None:
+        return codec.synthesis_part(read, size, region, stages)
+    decoded = partial(codec.synthesis_part, read, size, adapters=stages)
+    return after.part(decoded, _pixels(size), region)
+
+
+def needed(
+    codec: BaseCodec,
+    picture: tuple[int, int],
+    region: Region,
+    stages: Adapters,
+    after: TaskAdapter | None = None,
+) -> Region:
     """The positions of the latent that the pixels of a region are made of."""
-    return codec.synthesis_needs(padded_grid(*picture), region, stages)
+    size = padded_grid(*picture)
+    if after is not None:
+        region = picture_adapters.needed(_pixels(size), region)
+    return codec.synthesis_needs(size, region, stages)
+
+
+def _pixels(size: Size) -> Size:
+    """The padded picture's size, of its latent's."""
+    return size_of(scaled(whole(size), LATENT_STRIDE))

@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from icmhcodec import container
+from icmhcodec.adapters.picture import TaskAdapter
 from icmhcodec.codecs.contract import BaseCodec
 from icmhcodec.codecs.transforms import Adapters
-from icmhcodec.container import HUMAN, Chunk, Container, Header, Region, metadata
+from icmhcodec.container import HUMAN, Chunk, Container, Header, Reference, Region, metadata
 from icmhcodec.errors import FormatError, MissingWeightsError, UsageError
 from icmhcodec.imageio import Picture, alpha
 from icmhcodec.pipeline import blocks, latent
@@ -27,11 +28,16 @@ Crop = tuple[int, int, int, int]  # x, y, width, height
 
 @dataclass(frozen=True)
 class Decoded:
-    """A decoded picture, the layer it is of ("human" or a task), and what there is to say."""
+    """A decoded picture, the layer it is of ("human" or a task), and what there is to say.
+
+    `adapted` says what fitted it to its task: "decoder" where adapters stood in the synthesis,
+    "task adapter" where one followed it (EAC's psi).
+    """
 
     picture: Picture
     layer: str
     warnings: tuple[str, ...]
+    adapted: tuple[str, ...] = ()
 
 
 @torch.no_grad()
@@ -57,23 +63,36 @@ def decode(
     # bfloat16 has 8 bits itself.
     dtype = networks.dtype(group.quality if file.header.depth == 8 else None)
     codec = networks.base_of(group.codec, dtype)
-    stages: Adapters = ()
-    if wanted.adapter is not None:
-        try:
-            stages = networks.stages(wanted.adapter, "decoder", codec.decoder_channels)
-        except (FormatError, MissingWeightsError) as error:
-            warnings.append(f"{error}; decoded without it")
+    stages, after = _adapters(networks, codec, wanted.adapter, warnings)
     header = file.header
     size = header.width, header.height
-    positions = None if crop is None else blocks.needed(codec, size, region, stages)
+    positions = None if crop is None else blocks.needed(codec, size, region, stages, after)
     area = area_of(*size, header.tiles, positions)
     prior, symbols = _latent(codec, file, chosen, partial, area)
     read = partial_(latent.values_of, codec, prior, symbols, area, group.quality)
     channels = 1 if header.channels <= 2 else 3
-    picture = Picture(blocks.synthesis(codec, read, size, region, stages, channels, header.depth))
+    picture = Picture(
+        blocks.synthesis(codec, read, size, region, stages, channels, header.depth, after)
+    )
     if wanted.task == HUMAN:  # a task's picture has neither alpha nor metadata
         picture = _with_extras(picture, file, warnings, partial, region)
-    return Decoded(picture, wanted.task, tuple(warnings))
+    parts = {"decoder": any(s is not None for s in stages), "task adapter": after is not None}
+    adapted = tuple(name for name, is_there in parts.items() if is_there)
+    return Decoded(picture, wanted.task, tuple(warnings), adapted)
+
+
+def _adapters(
+    networks: Networks, codec: BaseCodec, reference: Reference | None, warnings: list[str]
+) -> tuple[Adapters, TaskAdapter | None]:
+    """The adapters of a layer's picture, all or none: without them it is a picture as well."""
+    if reference is None:
+        return (), None
+    try:
+        stages = networks.stages(reference, "decoder", codec.decoder_channels)
+        return stages, networks.task_adapter(reference)
+    except (FormatError, MissingWeightsError) as error:
+        warnings.append(f"{error}; decoded without it")
+        return (), None
 
 
 def _region(header: Header, crop: Crop | None) -> Region:

@@ -26,12 +26,13 @@ from icmhcodec.container import (
     Header,
     Layer,
     LayerData,
+    Reference,
     metadata,
 )
 from icmhcodec.errors import MissingWeightsError, UsageError
 from icmhcodec.imageio import Picture, alpha
 from icmhcodec.masks.predictor import LEVELS
-from icmhcodec.pipeline import blocks, latent, search
+from icmhcodec.pipeline import blocks, latent, refine, search
 from icmhcodec.pipeline.area import LATENT_STRIDE, area_of
 from icmhcodec.pipeline.latent import Request
 from icmhcodec.pipeline.networks import Networks, reference_of
@@ -61,6 +62,7 @@ class Options:
     strip: bool = False
     masks: Mapping[str, object] | None = None
     tile: int | None = None  # pixels of a side, 0 = untiled
+    effort: int = 1  # 1 to 9: how long to search for symbols of fewer bits
 
 
 @dataclass(frozen=True)
@@ -173,6 +175,8 @@ def _check(options: Options) -> None:
         raise UsageError(f"a mask is given for '{min(unused)}', which is not among the tasks")
     if options.tile and (options.tile < 0 or options.tile % SQUARE):
         raise UsageError(f"tiles of {options.tile} pixels: a multiple of {SQUARE}, or 0 for none")
+    if not 1 <= options.effort <= refine.HIGHEST_EFFORT:
+        raise UsageError(f"effort {options.effort}: a number from 1 to {refine.HIGHEST_EFFORT}")
     if options.skip is not None and not 0 <= options.skip <= 64:
         raise UsageError(f"skip index {options.skip}: a number from 0 to 64")
 
@@ -238,8 +242,8 @@ def _request(codec: BaseCodec, picture: Picture, text: str, options: Options) ->
     bundle = adapter if options.profile == "machine" else predictor
     if bundle is None:
         raise MissingWeightsError(
-            f"task '{name}': no {options.profile} bundle for {codec.id} is here; add one with "
-            "'icmh models add FILE', or give a mask"
+            f"task '{name}': no {options.profile} bundle for {codec.id} is here (here: "
+            f"{_bundles_here(base)}); add one with 'icmh models add FILE', or give a mask"
         )
     return Request(
         bundle[0].metadata["task"],
@@ -248,6 +252,16 @@ def _request(codec: BaseCodec, picture: Picture, text: str, options: Options) ->
         adapter=adapter[1] if adapter else None,
         portable=options.portable,
     )
+
+
+def _bundles_here(base: Reference) -> str:
+    """All bundles that are here, each with its profile and, if it is another, its codec."""
+    found = set()
+    for _, known in bundles.available():
+        other = known["base_fingerprint"] != base.fingerprint.hex()
+        codec = f" for {known['base']}" if other else ""
+        found.add(f"{known['id']} {known.get('profile', 'scalable')}{codec}")
+    return ", ".join(sorted(found)) or "none"
 
 
 def _positions(mask: object, picture: Picture) -> Tensor:
@@ -295,6 +309,9 @@ def _file(
     data: dict[int, LayerData] = {}
     for number, plan in enumerate(plans):
         quantised = latent.quantise(codec, plan.y, area, quality, options.skip)
+        if options.effort > 1 and _is_for_people(plan):
+            steps = refine.STEPS * (options.effort - 1)
+            quantised = latent.refined(codec, plan.y, quantised, picture.pixels, steps)
         requests = [_lowered(request, shift) for request in plan.requests]
         coded = latent.encode_layers(codec, quantised, area, number, requests)
         crc = latent.hyper_crc(quantised.z_symbols)
@@ -315,6 +332,11 @@ def _file(
     levels = tuple(layer.level for layer in layers if layer.task != HUMAN)
     blob = container.build(header, hyper, data, chunks)
     return Encoded(blob, quality / QUALITY_UNIT, levels, True)
+
+
+def _is_for_people(plan: _Plan) -> bool:
+    """Whether a group's picture is one to look at: the squared error is not what networks see."""
+    return plan.requests[-1].task == HUMAN
 
 
 def _grid(picture: Picture, options: Options) -> tuple[int, int]:

@@ -5,20 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
+from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from icmhcodec.adapters import bundles
 from icmhcodec.codecs.contract import BaseCodec
 from icmhcodec.container import Group, Layer, LayerData, MaskKind, Reference, Region, Tile
 from icmhcodec.entropy import coder
-from icmhcodec.entropy.model import latent_symbols, latent_values
+from icmhcodec.entropy.model import MEAN_BITS, latent_symbols, latent_values
 from icmhcodec.entropy.regions import clipped, crop, grown
-from icmhcodec.errors import FormatError
-from icmhcodec.masks import coding, partition
-from icmhcodec.masks.predictor import Condition, MaskPredictor
-from icmhcodec.pipeline import blocks
+from icmhcodec.errors import FormatError, UsageError
+from icmhcodec.masks import coding, kinds, partition
+from icmhcodec.masks.predictor import Condition, Predictor
+from icmhcodec.pipeline import blocks, refine
 from icmhcodec.pipeline.area import Area, hyper_grid, latent_grid, padded_grid
 
 # Skipped elements may carry this share of the quantisation's squared error before fewer are.
@@ -89,6 +91,31 @@ def quantise(codec: BaseCodec, y: Tensor, area: Area, quality: int, skip: int | 
     return replace(quantised, skip=skip)
 
 
+def refined(
+    codec: BaseCodec, y: Tensor, quantised: Quantised, picture: NDArray[Any], steps: int
+) -> Quantised:
+    """The same latent with symbols of fewer bits, from so many steps of a search for each block.
+
+    `y` is what was quantised, `picture` [H,W,C] what it is of. UsageError where nobody knows what
+    bits and errors are worth to the codec.
+    """
+    tradeoff = codec.tradeoff(quantised.quality)
+    if tradeoff is None:
+        raise UsageError(f"{codec.id}: its weights do not say their lambda; encode with effort 1")
+    gain, inverse = codec.gains(quantised.quality)
+    prior = quantised.prior
+    symbols = quantised.symbols.clone()
+    latent = refine.Latent(symbols, prior.index, quantised.coded, prior.padded_mean, inverse)
+
+    def wanted(region: Region) -> Tensor:
+        values = (crop(y[0], region).float() * gain[:, None, None]).to(prior.mean.device)
+        return values - crop(prior.mean, region) / 2.0**MEAN_BITS
+
+    read = partial(blocks.input_part, picture, codec.device)
+    target = refine.Target(read, (picture.shape[0], picture.shape[1]), tradeoff * 255**2)
+    return replace(quantised, symbols=refine.refine(codec, latent, target, wanted, steps))
+
+
 def _affordable_skip(
     quantised: Quantised, values: Callable[[Region], Tensor], regions: Sequence[Region]
 ) -> int:
@@ -141,8 +168,8 @@ def predicted(reference: Reference, prior: Prior, condition: Condition) -> Tenso
 
 
 @lru_cache(maxsize=16)
-def _predictor(reference: Reference, device: torch.device) -> MaskPredictor:
-    return MaskPredictor(bundles.by_reference("predictor", reference).tensors, device)
+def _predictor(reference: Reference, device: torch.device) -> Predictor:
+    return kinds.load(bundles.by_reference("predictor", reference).tensors, device)
 
 
 def encode_layers(
@@ -293,7 +320,7 @@ def decode_layers(
 
     Symbols are zero where none of the layers says more. FormatError where a layer is damaged.
     """
-    prior, derived = _area_prior(codec, z_symbols, group, area, layers)
+    prior, derived = area_prior(codec, z_symbols, group, area, layers)
     return prior, decode_symbols(codec, prior, derived, group, area, layers)
 
 
@@ -309,14 +336,14 @@ def decode_symbols(
     symbols = torch.zeros(prior.mean.shape, dtype=torch.int32, device=prior.mean.device)
     free = partition.coded_elements(prior.index, group.skip)
     for item in layers:
-        mask = _layer_mask(item, prior, area, free, derived.get(item.number))
+        mask = layer_mask(item, prior, area, free, derived.get(item.number))
         if item.data is not None:
             _decode_layer(codec, prior, area, item, mask, symbols)
         free = free & ~mask
     return symbols
 
 
-def _area_prior(
+def area_prior(
     codec: BaseCodec,
     z_symbols: Tensor,
     group: Group,
@@ -371,7 +398,7 @@ def _decode_layer(
         raise FormatError(f"{item.name}: its symbols do not have the header's checksum; damaged")
 
 
-def _layer_mask(
+def layer_mask(
     item: LayerToDecode, prior: Prior, area: Area, free: Tensor, derived: Tensor | None
 ) -> Tensor:
     """The elements [M,h,w] of an area that a layer holds."""

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 import torch
 
 from icmhcodec.adapters import bundles
-from icmhcodec.adapters.sfma import SFMA, load_stages
+from icmhcodec.adapters.contract import Adapter
+from icmhcodec.adapters.kinds import load_stages
+from icmhcodec.adapters.picture import TaskAdapter, load_task_adapter
 from icmhcodec.codecs import registry
 from icmhcodec.codecs.contract import BaseCodec
 from icmhcodec.container import Reference
@@ -47,7 +49,8 @@ class Networks:
         self._precision = precision
         self._codecs: dict[tuple[bytes, torch.dtype], BaseCodec] = {}
         self._named: dict[tuple[str, torch.dtype], BaseCodec] = {}
-        self._stages: dict[tuple[Reference, str, tuple[int, ...]], list[SFMA | None]] = {}
+        self._stages: dict[tuple[Reference, str, tuple[int, ...]], list[Adapter | None]] = {}
+        self._task_adapters: dict[Reference, TaskAdapter | None] = {}
 
     def dtype(self, quality: int | None) -> torch.dtype:
         """Precision of the transforms at a quality (1/256 units), or for a search (None)."""
@@ -72,7 +75,7 @@ class Networks:
 
     def stages(
         self, reference: Reference, side: str, channels: Sequence[int]
-    ) -> Sequence[SFMA | None]:
+    ) -> Sequence[Adapter | None]:
         """The adapters of one side ("encoder", "decoder") for the channels of its stages.
 
         MissingWeightsError if they are not here, FormatError if they are for another codec.
@@ -85,6 +88,16 @@ class Networks:
                 raise FormatError(f"adapter {reference.id} is for a codec of other channels")
             self._stages[key] = [stage and stage.to(self.device) for stage in stages]
         return self._stages[key]
+
+    def task_adapter(self, reference: Reference) -> TaskAdapter | None:
+        """What an adapter's file has for the decoded picture; None where it has nothing.
+
+        Errors: as of `stages`.
+        """
+        if reference not in self._task_adapters:
+            adapter = load_task_adapter(bundles.by_reference("adapter", reference).tensors)
+            self._task_adapters[reference] = adapter and adapter.to(self.device)
+        return self._task_adapters[reference]
 
 
 def reference_of(codec: BaseCodec) -> Reference:

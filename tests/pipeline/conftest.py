@@ -7,9 +7,12 @@ from numpy.typing import NDArray
 
 from icmhcodec import modelfile
 from icmhcodec.adapters import bundles
-from icmhcodec.adapters.sfma import export_stages, stage_adapters
+from icmhcodec.adapters.kinds import export_stages, stage_adapters
+from icmhcodec.adapters.picture import TaskAdapter, export_task_adapter
 from icmhcodec.codecs import registry
-from icmhcodec.masks.predictor import PredictorNet, export_predictor
+from icmhcodec.masks import kinds
+from icmhcodec.masks.light import LightNet
+from icmhcodec.masks.predictor import ConditionTable, LogitNet
 from icmhcodec.modelfile import ModelFile
 from icmhcodec.pipeline.codec import Codec
 from tests.threads import one_thread  # noqa: F401
@@ -29,21 +32,27 @@ def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def random_bundle(task: str, seed: int, profile: str = "scalable") -> list[ModelFile]:
-    """A predictor and an adapter that nobody trained."""
+def random_bundle(
+    task: str, seed: int, profile: str = "scalable", kind: str = "light", picture: bool = False
+) -> list[ModelFile]:
+    """An adapter that nobody trained, after a predictor; in the machine profile alone.
+
+    `picture` adds a part that follows the decoder.
+    """
     codec = registry.load(BASE)
     torch.manual_seed(seed)
-    net = PredictorNet(codec.latent_channels, 8).requires_grad_(False)
-    net.slope.fill_(0.1)
-    net.leave.bias.copy_(torch.randn(codec.latent_channels) - 0.3)
-    for table in (net.enter_condition, net.leave_condition):
-        table.level.copy_(torch.arange(4.0)[:, None] * 0.4)
+    net = _predictor(kind, codec.latent_channels)
     sides = {"decoder": stage_adapters(codec.decoder_channels, 4)}
     if profile == "machine":
         sides["encoder"] = stage_adapters(codec.encoder_channels, 4)
     for stages in sides.values():
         for parameter in stages.parameters():
             parameter.data.copy_(torch.randn(parameter.shape) * 0.1)
+    tensors = export_stages(sides)
+    if picture:
+        last = TaskAdapter()
+        torch.nn.init.normal_(last.up2.weight, std=0.02)
+        tensors |= export_task_adapter(last)
     shared = {
         "id": f"{task}-7",
         "task": task,
@@ -51,10 +60,24 @@ def random_bundle(task: str, seed: int, profile: str = "scalable") -> list[Model
         "base": codec.id,
         "base_fingerprint": codec.fingerprint.hex(),
     }
-    adapter = ModelFile({**shared, "kind": "adapter"}, export_stages(sides))
+    adapter = ModelFile({**shared, "kind": "adapter"}, tensors)
     if profile == "machine":
         return [adapter]
-    return [ModelFile({**shared, "kind": "predictor"}, export_predictor(net)), adapter]
+    return [ModelFile({**shared, "kind": "predictor"}, kinds.export(net)), adapter]
+
+
+def _predictor(kind: str, channels: int) -> LogitNet:
+    if kind == "light":
+        net = LightNet(channels, width=8).requires_grad_(False)
+        net.slope.fill_(0.1)
+        net.leave.bias.copy_(torch.randn(channels) - 0.3)
+    else:
+        net = kinds.create(kind, channels).requires_grad_(False)
+        net.leave_condition.quality.copy_(torch.randn(channels) - 0.9)
+    for module in net.modules():
+        if isinstance(module, ConditionTable):
+            module.level.copy_(torch.arange(4.0)[:, None] * 0.4)
+    return net
 
 
 @pytest.fixture

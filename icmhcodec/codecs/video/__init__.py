@@ -1,0 +1,1 @@
+"""Codecs of P frames behind one contract: DVC and FVC."""

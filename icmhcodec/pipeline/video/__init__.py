@@ -1,0 +1,1 @@
+"""Encoding and decoding of sequences of frames, as streams."""

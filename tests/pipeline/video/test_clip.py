@@ -1,0 +1,333 @@
+"""Clips through bytes: what is streamed, cut, damaged, turned, and kept within a rate."""
+
+from __future__ import annotations
+
+import io
+import random
+import zlib
+from collections.abc import Iterator
+from dataclasses import replace
+from fractions import Fraction
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import icmhcodec
+from icmhcodec.container.video import Frame, Reader, Writer
+from icmhcodec.container.video.chunks import ChunkStream
+from icmhcodec.errors import FormatError, IcmhError, UsageError
+from icmhcodec.imageio.clip import ClipAudio, ClipColour, ClipFrame, ClipInfo, ClipPacket
+from icmhcodec.pipeline.networks import Networks
+from icmhcodec.pipeline.video.clip import header_fields, info_of
+from icmhcodec.pipeline.video.clip_decode import DecodedClip
+from icmhcodec.pipeline.video.clip_encode import EncodedClip, encode_clip
+from icmhcodec.pipeline.video.decode import check_frames, integers_of
+from icmhcodec.pipeline.video.plan import Options, make_plan
+from tests.codecs.video.tiny import frames as moving
+from tests.pipeline.conftest import BASE
+from tests.pipeline.video import conftest
+
+WIDTH, HEIGHT, COUNT = 40, 24, 5
+LAYERED = Options(tasks=("det",), gop=3, quality=8)
+AUDIO = ClipAudio("aac", 48000, "mono", Fraction(1, 48000), b"\x11\x88")
+INFO = ClipInfo(
+    WIDTH,
+    HEIGHT,
+    Fraction(1, 90000),
+    Fraction(30000, 1001),
+    step=3003,
+    aspect=Fraction(4, 3),
+    colour=ClipColour(1, 13, 6, True),
+    audio=(AUDIO,),
+    tags={"title": "Street"},
+)
+SOME = settings(
+    max_examples=120, deadline=None, suppress_health_check=list(HealthCheck), database=None
+)
+
+
+class Made:
+    """A clip that is made while it is read: two packets of sound before each frame."""
+
+    def __init__(self, count: int = COUNT, info: ClipInfo = INFO) -> None:
+        self.info, self.count, self.taken = info, count, 0
+
+    def __iter__(self) -> Iterator[ClipFrame | ClipPacket]:
+        levels = (moving(self.count, HEIGHT, WIDTH) * 255).byte().permute(0, 2, 3, 1).numpy()
+        for number in range(self.count):
+            self.taken += 1
+            for part in range(2):
+                time = 1600 * number + 800 * part - 800
+                yield ClipPacket(0, time, 800, bytes([number, part]))
+            yield ClipFrame(levels[number], 3003 * number)
+
+
+def coded(networks: Networks, options: Options = LAYERED, **more: object) -> bytes:
+    return written(networks, options, Made(), **more)[0]
+
+
+def written(
+    networks: Networks, options: Options, clip: Made, **more: object
+) -> tuple[bytes, EncodedClip]:
+    stream = io.BytesIO()
+    done = encode_clip(networks, BASE, clip, stream, options, **more)  # type: ignore[arg-type]
+    return stream.getvalue(), done
+
+
+def decoded(
+    networks: Networks, data: bytes, **choices: object
+) -> tuple[list[ClipFrame], list[ClipPacket], DecodedClip]:
+    clip = DecodedClip(networks, io.BytesIO(data), **choices)  # type: ignore[arg-type]
+    items = list(clip)
+    frames = [item for item in items if isinstance(item, ClipFrame)]
+    return frames, [item for item in items if isinstance(item, ClipPacket)], clip
+
+
+def same(first: list[ClipFrame], second: list[ClipFrame]) -> bool:
+    pairs = zip(first, second, strict=False)
+    return len(first) == len(second) and all(np.array_equal(a.pixels, b.pixels) for a, b in pairs)
+
+
+@lru_cache
+def kept(folder: Path) -> tuple[Networks, bytes, list[ClipFrame]]:
+    """For tests that hypothesis repeats: a coded clip and what is decoded of it."""
+    networks = Networks("cpu", "float32")
+    data = coded(networks)
+    return networks, data, decoded(networks, data)[0]
+
+
+def borders(data: bytes) -> list[int]:
+    return [chunk.offset for chunk in ChunkStream(io.BytesIO(data)) if chunk] + [len(data)]
+
+
+def test_what_a_clip_says_of_itself_comes_back(networks: Networks) -> None:
+    data, done = written(networks, LAYERED, Made())
+    frames, packets, clip = decoded(networks, data)
+    assert clip.info == INFO
+    assert [frame.time for frame in frames] == [3003 * n for n in range(COUNT)]
+    assert [p.data for p in packets] == [bytes([n, part]) for n in range(COUNT) for part in (0, 1)]
+    assert [packet.time for packet in packets] == [800 * n - 800 for n in range(2 * COUNT)]
+    assert (clip.layer, clip.warnings) == ("human", [])
+    assert (done.frames, done.size, done.quality) == (COUNT, len(data), 8)
+    assert done.sound == 2 * len(packets)
+    assert sum(done.layers.values()) < done.size - done.sound
+
+
+def test_sound_and_tags_may_be_left_out(networks: Networks) -> None:
+    _, packets, clip = decoded(networks, coded(networks, sound=False, strip=True))
+    assert (packets, clip.info.audio, clip.info.tags) == ([], (), {})
+
+
+def test_frames_and_sound_stand_in_the_order_of_time(networks: Networks) -> None:
+    items = [type(item).__name__ for item in Reader(io.BytesIO(coded(networks)))]
+    assert items == ["Frame", *["AudioPacket"] * 4, "Frame", *["AudioPacket", "AudioPacket",
+                     "Frame"] * 3]  # fmt: skip
+
+
+def test_some_frames(networks: Networks) -> None:
+    data = coded(networks)
+    every = decoded(networks, data)[0]
+    for frames in ((0, 2), (1, 4), (3, None), (4, 9)):
+        some, packets, _ = decoded(networks, data, frames=frames)
+        assert same(some, every[frames[0] : frames[1]])
+        assert some[0].time == 0
+        assert all(packet.time >= 0 for packet in packets)
+    with pytest.raises(UsageError, match="it has 5 frames"):
+        decoded(networks, data, frames=(5, None))
+    with pytest.raises(UsageError, match="behind the last"):
+        decoded(networks, data, frames=(2, 2))
+
+
+def test_a_stream_is_read_as_frames_are_asked_for(networks: Networks) -> None:
+    clip = Made(14)
+    data, _ = written(networks, LAYERED, clip)
+    stream = io.BytesIO(data)
+    items = iter(DecodedClip(networks, stream))
+    next(items)
+    items.close()
+    assert stream.tell() < len(data)
+
+
+def test_turns_of_other_encoders(networks: Networks) -> None:
+    data = coded(networks, sound=False)
+    reader = Reader(io.BytesIO(data))
+    stream = io.BytesIO()
+    writer = Writer(stream, replace(reader.header, turns=1))
+    for item in reader:
+        assert isinstance(item, Frame)
+        writer.write_frame(item)
+    writer.close()
+    upright, _, clip = decoded(networks, stream.getvalue())
+    assert (clip.info.width, clip.info.height, clip.info.aspect) == (HEIGHT, WIDTH, Fraction(3, 4))
+    first = decoded(networks, data)[0][0]
+    assert np.array_equal(upright[0].pixels, np.rot90(first.pixels, -1))
+    assert info_of(reader.header, INFO.tags) == replace(INFO, audio=())
+    assert header_fields(INFO, sound=False)["audio"] == ()
+
+
+def test_symbols_are_the_same_on_other_threads(networks: Networks) -> None:
+    data = coded(networks)
+    found = []
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        reader = Reader(io.BytesIO(data))
+        plan = make_plan(networks, reader.header)
+        frames = [item for item in reader if isinstance(item, Frame)]
+        found.append([
+            symbols
+            for _, latents in integers_of(plan, frames, 1)
+            for name in sorted(latents)
+            for symbols in latents[name].symbols
+        ])  # fmt: skip
+    assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
+    assert len(found[0]) == 2 * (2 * 1 + 3 * 2)  # layers of I frames' latent and P frames' two
+
+
+def test_a_rate_is_never_exceeded(networks: Networks) -> None:
+    data, done = written(networks, replace(LAYERED, bpp=2), Made(12))
+    assert done.met
+    assert 1 < done.bpp <= 2  # half of so small a file are headers
+    assert 0 < done.quality < 9
+    assert done.size == len(data)
+    reader = Reader(io.BytesIO(data))
+    qualities = [frame.qualities for frame in reader if isinstance(frame, Frame)]
+    assert qualities[:3] == [None] * 3  # the header says it
+    assert len(decoded(networks, data)[0]) == 12
+
+
+def test_a_rate_that_cannot_be_met(networks: Networks) -> None:
+    _, done = written(networks, replace(LAYERED, bpp=0.01), Made())
+    assert (done.met, done.quality) == (False, 0)
+    for bpp in (float("nan"), float("inf"), 0.0):
+        with pytest.raises(UsageError, match="finite"):
+            written(networks, replace(LAYERED, bpp=bpp), Made())
+
+
+def test_frames_of_one_time_are_refused(networks: Networks) -> None:
+    class Still(Made):
+        def __iter__(self) -> Iterator[ClipFrame | ClipPacket]:
+            for item in super().__iter__():
+                yield replace(item, time=0)
+
+    with pytest.raises(IcmhError, match="frame 1 is shown no later"):
+        written(networks, LAYERED, Still())
+
+    class Empty(Made):
+        def __iter__(self) -> Iterator[ClipFrame | ClipPacket]:
+            return iter(())
+
+    with pytest.raises(IcmhError, match="without frames"):
+        written(networks, LAYERED, Empty())
+
+
+def test_a_stream_cut_anywhere(folder: Path) -> None:
+    networks, data, every = kept(folder)
+    first = next(at for at in borders(data) if data[at : at + 4] == b"ILYR")
+    for at in {*borders(data)[:-1], *range(first, len(data), 97)}:
+        shown, error = taken(networks, data[:at], partial=False)
+        assert same(shown, every[: len(shown)])
+        salvaged, problem = taken(networks, data[:at], partial=True)
+        assert same(salvaged, every[: len(salvaged)])
+        assert len(salvaged) >= len(shown)
+        if at > borders(data)[borders(data).index(first) + 1]:
+            assert problem is None
+        assert error is None or isinstance(error, FormatError)
+
+
+def taken(
+    networks: Networks, data: bytes, partial: bool
+) -> tuple[list[ClipFrame], IcmhError | None]:
+    """Frames up to an error, and the error."""
+    frames = []
+    try:
+        for item in DecodedClip(networks, io.BytesIO(data), partial=partial, task="human"):
+            if isinstance(item, ClipFrame):
+                frames.append(item)
+    except IcmhError as error:
+        return frames, error
+    return frames, None
+
+
+@SOME
+@given(seed=st.integers(0, 1 << 32), count=st.integers(1, 8))
+def test_mutations_are_noticed_or_do_no_harm(folder: Path, seed: int, count: int) -> None:
+    networks, data, every = kept(folder)
+    known = {frame.time: frame.pixels for frame in every}
+    chance = random.Random(seed)
+    broken = bytearray(data)
+    for _ in range(count):
+        broken[chance.randrange(len(data))] = chance.randrange(256)
+    shown, error = taken(networks, bytes(broken), partial=False)
+    assert same(shown, every[: len(shown)])
+    assert error is not None or len(shown) == COUNT
+    salvaged, _ = taken(networks, bytes(broken), partial=True)
+    assert all(np.array_equal(frame.pixels, known[frame.time]) for frame in salvaged)
+
+
+@SOME
+@given(seed=st.integers(0, 1 << 32))
+def test_mutations_with_right_checksums_are_noticed(folder: Path, seed: int) -> None:
+    networks, data, every = kept(folder)
+    chance = random.Random(seed)
+    places = borders(data)
+    number = chance.randrange(len(places) - 1)
+    start, end = places[number], places[number + 1]
+    body = bytearray(data[start : end - 4])
+    at = chance.randrange(8, len(body))
+    body[at] ^= 1 << chance.randrange(8)
+    whole = data[:start] + body + zlib.crc32(body).to_bytes(4, "little") + data[end:]
+    shown, error = taken(networks, whole, partial=False)
+    if body[:4] == b"INDX":  # which says when the last frame ends, and no checksum is of that
+        assert error or same(shown, every)
+    else:
+        assert isinstance(error, IcmhError)
+
+
+def test_all_layers_are_checked(networks: Networks) -> None:
+    data = coded(networks)
+    counted: list[int] = []
+    assert check_frames(networks, io.BytesIO(data), counted.append) == []
+    assert sum(counted) == COUNT
+    reader = Reader(io.BytesIO(data))
+    stream = io.BytesIO()
+    writer = Writer(stream, reader.header)
+    for item in reader:
+        if isinstance(item, Frame):
+            wrong = item.number in (1, 4)
+            crcs = (item.crcs[0], item.crcs[1] ^ wrong)
+            writer.write_frame(replace(item, crcs=crcs))
+    writer.close()
+    said = check_frames(networks, io.BytesIO(stream.getvalue()))
+    assert [line.partition(",")[0] for line in said] == ["frame 1", "frame 4"]
+
+
+def test_in_python(tmp_path: Path) -> None:
+    from icmhcodec.imageio.clip_write import ClipWriter
+
+    info = ClipInfo(WIDTH, HEIGHT, Fraction(1, 10), Fraction(10))
+    with ClipWriter(tmp_path / "clip.y4m", info) as writer:
+        for number, picture in enumerate(conftest.clip(3)):
+            writer.write_frame(np.ascontiguousarray(picture.pixels[:HEIGHT, :WIDTH]), number)
+    target = tmp_path / "clip.icm"
+    counted: list[int] = []
+    done = icmhcodec.encode_clip(
+        tmp_path / "clip.y4m", target, base=BASE, gop=2, fps=5, advance=counted.append
+    )
+    assert (done.frames, sum(counted)) == (2, 2)
+    clip = icmhcodec.decode_clip(target, tmp_path / "seen.mkv", codec="ffv1")
+    assert (clip.layer, clip.info.rate) == ("human", 5)
+    codec = icmhcodec.Codec(BASE)
+    with target.open("rb") as stream:
+        shapes = [item.pixels.shape for item in codec.open_clip(stream, human=True)]
+    assert shapes == [(HEIGHT, WIDTH, 3)] * 2
+    with pytest.raises(UsageError, match="exists"):
+        icmhcodec.decode_clip(target, tmp_path / "seen.mkv")
+    with pytest.raises(UsageError, match="No such file"):
+        icmhcodec.decode_clip(tmp_path / "none.icm", tmp_path / "x.mkv")
+    with pytest.raises(UsageError, match="one layer"):
+        icmhcodec.decode_clip(target, tmp_path / "x.mkv", task="det", human=True)
