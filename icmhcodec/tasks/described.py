@@ -62,6 +62,8 @@ class _Described:
         if said.input.resize == "crop":
             self.side = round(self.side / said.input.fraction)
         self.program = _open(said)
+        self._trunk: _Converted | None = None  # made when features are first asked for
+        self._placed: tuple[tuple[Any, ...], dict[str, Any]] = (), {}
         self.fingerprint = weights.fingerprint(
             said.file,
             input=said.input,
@@ -73,6 +75,9 @@ class _Described:
     def to(self, *args: Any, **kwargs: Any) -> Any:
         """Move a torch.export program as torch.nn.Module.to does; onnxruntime stays on the CPU."""
         self.program.to(*args, **kwargs)
+        if self._trunk is not None:
+            self._trunk.module.to(*args, **kwargs)
+        self._placed = args, kwargs
         return self
 
     def preprocess(self, x: Tensor) -> Tensor:
@@ -82,7 +87,8 @@ class _Described:
     def features(self, x: Tensor) -> list[Tensor]:
         """The tensors that the description names, of RGB [B,3,H,W] in [0,1], not resized.
 
-        Raises UsageError where it names none, or where gradients are asked of an ONNX file.
+        An ONNX file is run by torch, up to these tensors, so that gradients pass. Raises UsageError
+        where the description names none.
         """
         names = self.said.output.features
         if not names:
@@ -90,9 +96,11 @@ class _Described:
                 f"{self.name} has no features; name tensors of {self.said.file.name}"
                 " in its description: [output] features = [...]"
             )
-        if x.requires_grad and isinstance(self.program, _Onnx):
-            raise UsageError(f"{self.name} is an ONNX file without gradients: it cannot train")
-        return self.program.run(self._laid_out(self.said.input.normalise(x * 255)), names)
+        program = self._trunk or self.program
+        if isinstance(program, _Onnx):
+            program = self._trunk = _Converted(self.said)
+            program.module.to(*self._placed[0], **self._placed[1])
+        return program.run(self._laid_out(self.said.input.normalise(x * 255)), names)
 
     def _laid_out(self, x: Tensor) -> Tensor:
         x = x.permute(0, 2, 3, 1) if self.said.layout == "nhwc" else x
@@ -242,6 +250,46 @@ class _Onnx:
         except Exception as error:  # as above
             raise _misfit(error) from error
         return [torch.from_numpy(output).to(x.device) for output in outputs]
+
+
+class _Converted:
+    """What of an ONNX file leads to its features, in torch; pictures one after the other.
+
+    One after the other because many files have a batch of one written into their reshapes.
+    """
+
+    def __init__(self, said: Description) -> None:
+        onnx = packages.load("onnx", said.file.name)
+        converter = packages.load("onnx2torch", said.file.name)
+        model = onnx.load(str(said.file))
+        names = [model.graph.output[n].name if isinstance(n, int) else n
+                 for n in said.output.features]  # fmt: skip
+        _keep(onnx, model.graph, names)
+        try:
+            self.module = converter.convert(model).eval().requires_grad_(False)
+        except Exception as error:  # an operator that it does not know, and whatever else
+            raise _unreadable(said.file, error) from error
+
+    def run(self, x: Tensor, names: Sequence[Name]) -> list[Tensor]:
+        try:
+            rows = [self.module(one) for one in torch.split(x, 1)]
+        except Exception as error:  # shapes that do not fit, as they come from operators
+            raise _misfit(error) from error
+        if len(names) == 1:
+            return [torch.cat(rows)]
+        return [torch.cat(parts) for parts in zip(*rows, strict=True)]
+
+
+def _keep(onnx: Any, graph: Any, names: Sequence[str]) -> None:
+    """Keep of an ONNX graph what its tensors of these names are made of, and give these."""
+    wanted, kept = set(names), []
+    for node in reversed(graph.node):  # inputs come before what is made of them
+        if wanted & set(node.output):
+            kept.append(node)
+            wanted |= set(node.input)
+    del graph.node[:], graph.output[:]
+    graph.node.extend(reversed(kept))
+    graph.output.extend(onnx.helper.make_empty_tensor_value_info(name) for name in names)
 
 
 class _Exported:

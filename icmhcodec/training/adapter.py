@@ -1,75 +1,149 @@
-"""Training of a task's mask predictor and decoder-side adapters on a frozen base codec."""
+"""Training of a task's mask predictor and adapters on a frozen base codec.
+
+In the profile `scalable` all layers share the base codec's latent: the predictor says which of its
+symbols a task's layer holds, adapters stand in the decoder alone. In `machine` the task has a
+latent of its own, and adapters stand in the encoder, too (Adapt-ICMH, ECCV 2024).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from icmhcodec import __version__
-from icmhcodec.adapters.sfma import SFMA, export_stages, stage_adapters
+from icmhcodec.adapters.contract import WIDTH, WINDOW, Adapter
+from icmhcodec.adapters.kinds import DEFAULT, KINDS, create, export_stages
 from icmhcodec.codecs.contract import BaseCodec
-from icmhcodec.entropy.model import MEAN_BITS
-from icmhcodec.entropy.tables import scale_table
-from icmhcodec.masks.predictor import LEVELS, LONG_SIDES, PredictorNet, export_predictor
+from icmhcodec.errors import UsageError
+from icmhcodec.masks import kinds as predictors
+from icmhcodec.masks.predictor import INPUT_SIDE, LogitNet
 from icmhcodec.modelfile import ModelFile
-from icmhcodec.training import loop, losses, photos, recipe
-from icmhcodec.training.loop import Validation
+from icmhcodec.training import latents, losses, task
+from icmhcodec.training.latents import Coder, HyperAdapters, Latent
+from icmhcodec.training.recipe import Recipe
+from icmhcodec.training.task import Distortion, Draw, Features, Measured
 
-SCALE_TABLE = torch.tensor(scale_table())
-# Factor by which the detector's preprocessing shrinks a picture of each size class.
-SHRINK = tuple(2.0 ** (-k / 4) for k in range(len(LONG_SIDES) + 1))
+NONE = "none"
+PROFILES = ("scalable", "machine")
 
 
 @dataclass(frozen=True)
-class Recipe(recipe.Recipe):
-    """How a bundle is trained.
+class TaskRecipe(Recipe):
+    """How a bundle is trained; the defaults are the recipe `machine-plain`.
 
-    `stages` counts the decoder's adapters from the latent's side: the last stage works at half
-    the picture's size and alone costs more than the two before it.
+    Stages of the encoder are counted from the picture, those of the decoder from the latent. The
+    stages next to the picture work at half its size and cost more than all others.
     """
 
+    minutes: float = 60.0
     decay: float = 0.8
     turn: bool = False
     average: float = 0.998
+    profile: str = "machine"
+    kind: str = DEFAULT  # of the adapters
+    width: int = WIDTH
+    window: int = WINDOW  # side of the squares whose spectrum FMA takes; 0: the whole map's
+    encoder: tuple[int, ...] = (1, 2)  # stages with an adapter
+    decoder: tuple[int, ...] = (0, 1)
+    hyper: bool = False  # adapters in the hyper path too: an estimate, which nothing can code with
+    predictor: str = NONE  # kind of the mask predictor
+    alone: float = 0.0  # share of the schedule in which only the predictor learns
+    lambdas: tuple[float, ...] = (1.5, 60.0)  # of the lowest and the highest quality, at level 2
+    per_level: float = 2.0  # factor of lambda from level to level
     peak: float = 1e-3  # Adam's
     table_peak: float = 5e-3  # the same for the tables of conditions, which start as constants
-    alone: float = 0.35  # share of the time in which only the predictor learns
-    stages: int = 2
+    bfloat16: bool = True  # in the recognition network, for gradients
+
+    def __post_init__(self) -> None:
+        """Raise UsageError for values that do not go together."""
+        super().__post_init__()
+        low, high = self.lambdas if len(self.lambdas) == 2 else (1.0, 0.0)
+        known = (NONE, *predictors.KINDS)
+        for holds, message in (
+            (self.profile in PROFILES, f"profile is one of {', '.join(PROFILES)}"),
+            (self.kind in KINDS, f"kind is one of {', '.join(KINDS)}"),
+            (self.predictor in known, f"predictor is one of {', '.join(known)}"),
+            (self.width > 0 and self.window >= 0, "width and window are sizes"),
+            (0 < low < high, "lambdas are the lowest and the highest"),
+            (self.per_level > 0, "per_level is a factor"),
+            (0 <= self.alone <= 1, "alone is a share"),
+            (
+                self.profile == "machine" or not (self.encoder or self.hyper),
+                "encoder and hyper are empty where layers share a latent, in the profile scalable",
+            ),
+            (
+                self.profile == "machine" or self.predictor != NONE,
+                "a layer in the profile scalable needs a predictor",
+            ),
+            (
+                bool(self.encoder or self.decoder or self.hyper or self.predictor != NONE),
+                "there is nothing to train",
+            ),
+        ):
+            if not holds:
+                raise UsageError(f"recipe: {message}")
 
 
 class Trained(nn.Module):
-    """The trained parts: a mask predictor and one adapter per decoder stage."""
+    """The trained parts: a mask predictor, or none, and adapters of some stages."""
 
-    def __init__(self, codec: BaseCodec, stages: int) -> None:
+    def __init__(self, coder: Coder, recipe: TaskRecipe, input_side: int) -> None:
         super().__init__()
-        self.predictor = PredictorNet(codec.latent_channels)
-        self.decoder = stage_adapters(codec.decoder_channels[:stages])
-        self.without = len(codec.decoder_channels) - stages
+        codec = coder.codec
+        self.predictor: LogitNet | None = None
+        if recipe.predictor != NONE:
+            channels = codec.latent_channels
+            self.predictor = predictors.create(recipe.predictor, channels, input_side)
+        places = {"encoder": codec.encoder_channels, "decoder": codec.decoder_channels}
+        chosen = {"encoder": recipe.encoder, "decoder": recipe.decoder}
+        self.stages = {side: len(every) for side, every in places.items()}
+        sides = nn.ModuleDict()
+        for side, every in places.items():
+            if not all(0 <= stage < len(every) for stage in chosen[side]):
+                raise UsageError(f"recipe: the {side}'s stages are 0 to {len(every) - 1}")
+            sides[side] = _adapters({i: every[i] for i in chosen[side]}, recipe)
+        self.sides = sides
+        self.hyper: nn.ModuleDict | None = None
+        if recipe.hyper:
+            analysis = _adapters(dict(enumerate(latents.hyper_places(codec)[1])), recipe)
+            synthesis = _adapters(dict(enumerate(coder.twin.hidden)), recipe)
+            self.hyper = nn.ModuleDict({"analysis": analysis, "synthesis": synthesis})
 
-    def adapters(self) -> list[SFMA | None]:
-        """An adapter, or none, for each of the decoder's stages."""
-        return [*cast("Iterable[SFMA]", self.decoder), *[None] * self.without]
+    def adapters(self, side: str) -> list[Adapter | None]:
+        """An adapter, or none, for each stage of the "encoder" or "decoder"; [] where all are none.
+
+        An empty list is no adapters at all.
+        """
+        chosen = cast("nn.ModuleDict", self.sides[side])
+        if not len(chosen):
+            return []
+        every = (dict(chosen.items()).get(str(i)) for i in range(self.stages[side]))
+        return [cast("Adapter | None", adapter) for adapter in every]
+
+    def hyper_adapters(self) -> HyperAdapters | None:
+        """Those of the hyper path, or None."""
+        if self.hyper is None:
+            return None
+        analysis, synthesis = (
+            [cast("Adapter", adapter) for adapter in cast("nn.ModuleDict", part).values()]
+            for part in (self.hyper["analysis"], self.hyper["synthesis"])
+        )
+        return HyperAdapters(analysis, synthesis)
+
+    def adapter_parameters(self) -> list[nn.Parameter]:
+        """All parameters but the predictor's."""
+        parts = [self.sides] if self.hyper is None else [self.sides, self.hyper]
+        return [parameter for part in parts for parameter in part.parameters()]
 
 
-@torch.no_grad()
-def latents(codec: BaseCodec, x: Tensor, quality: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Symbols, means, scale indexes [B,M,H,W], inverse gains [B,M,1,1], as the coder has them."""
-    gains = [codec.gains(int(q * 256)) for q in quality]
-    gain = torch.stack([g for g, _ in gains])[:, :, None, None]
-    inverse = torch.stack([i for _, i in gains])[:, :, None, None]
-    y = codec.analysis(x).float() * gain
-    z = codec.hyper_analysis(y).float()
-    parameters = [codec.entropy.parameters(codec.entropy.hyper_symbols(one)) for one in z]
-    mean = torch.stack([m for m, _ in parameters]).to(y.device).float() / 2**MEAN_BITS
-    index = torch.stack([i for _, i in parameters]).to(y.device).long()
-    symbols = torch.round(y - mean)
-    return symbols, mean, index, inverse
+def _adapters(channels: dict[int, int], recipe: TaskRecipe) -> nn.ModuleDict:
+    return nn.ModuleDict(
+        {str(i): create(recipe.kind, c, recipe.width, recipe.window) for i, c in channels.items()}
+    )
 
 
 def select(logits: Tensor, noisy: bool) -> Tensor:
@@ -81,84 +155,43 @@ def select(logits: Tensor, noisy: bool) -> Tensor:
     return (soft > 0.5).float() + soft - soft.detach()
 
 
-@dataclass(frozen=True)
-class Draw:
-    """One batch: crops [B,3,S,S], qualities [B], levels [B] and one size class."""
-
-    x: Tensor
-    quality: Tensor
-    level: Tensor
-    size_class: int
-
-
-def draw(x: Tensor, random: np.random.Generator) -> Draw:
-    """Crops with random qualities and levels, the qualities spread evenly."""
-    count = len(x)
-    spread = (random.permutation(count) + random.random(count)) / count
-    return Draw(
-        x,
-        torch.from_numpy(spread).float().to(x.device) * 9,
-        torch.from_numpy(random.integers(1, LEVELS + 1, count)).to(x.device),
-        int(random.integers(len(SHRINK))),
-    )
+def layer_mask(trained: Trained, latent: Latent, batch: Draw, noisy: bool) -> Tensor:
+    """The elements [B,M,h,w] that a layer holds, 0 or 1: those coded, or what is predicted."""
+    if trained.predictor is None:
+        return latent.coded
+    mean, index = latent.mean.detach(), latent.index
+    logits = trained.predictor(mean, index, batch.quality, batch.level, batch.size_classes)
+    return select(logits, noisy) * latent.coded
 
 
-def seen_by_network(x: Tensor, size_class: int) -> Tensor:
-    """The crop as the network's preprocessing shows it: shrunk, sides multiples of 32."""
-    side = max(64, round(x.shape[-1] * SHRINK[size_class] / 32) * 32)
-    if side == x.shape[-1]:
-        return x
-    return F.interpolate(x, size=(side, side), mode="bilinear", antialias=True)
+def layer_bpp(latent: Latent, mask: Tensor, batch: Draw) -> Tensor:
+    """Bits per pixel [B] of side information and what a layer holds."""
+    bits = (mask * latent.bits).flatten(1).sum(1) + latent.side_bits
+    return bits / batch.x[0, 0].numel()
 
 
-Features = Callable[[Tensor], Sequence[Tensor]]
-
-
-def costs(
-    trained: Trained,
-    codec: BaseCodec,
-    features: Features,
-    batch: Draw,
-    *,
-    adapted: bool,
-    noisy: bool,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """(loss, bits per pixel, distortion, fill), each [B], of a batch's masked latents.
-
-    `adapted` runs the decoder with its adapters, `noisy` samples the masks.
-    """
-    symbols, mean, index, inverse = latents(codec, batch.x, batch.quality)
-    size_class = torch.full_like(batch.level, batch.size_class)
-    logits = trained.predictor(mean, index, batch.quality, batch.level, size_class)
-    coded = index >= codec.default_skip
-    mask = select(logits, noisy) * coded
-    bits = losses.gaussian_bits(symbols, SCALE_TABLE.to(index.device)[index])
-    bpp = (mask * bits).flatten(1).sum(1) / batch.x[0, 0].numel()
-    adapters = trained.adapters() if adapted else ()
-    decoded = codec.synthesis((mean + mask * symbols) * inverse, adapters)
-    with torch.no_grad():
-        original = features(seen_by_network(batch.x, batch.size_class))
-    distortion = losses.feature_distortion(
-        features(seen_by_network(decoded, batch.size_class)), original
-    )
-    loss = bpp + losses.task_lambda(batch.level, batch.quality) * distortion
-    fill = (mask.sum((1, 2, 3)) / coded.sum((1, 2, 3)).clamp_min(1)).detach()
-    return loss, bpp, distortion, fill
-
-
-class Run(loop.Run):
+class Run(task.TaskRun):
     """A training run of a bundle on a frozen base codec."""
 
     kind = "adapter"
-    recipe: Recipe
+    recipe: TaskRecipe
     trained: Trained
     average: Trained
 
-    def __init__(self, codec: BaseCodec, recipe: Recipe, features: Features) -> None:
-        """Start anew; `features` gives what the recognition network sees of pictures."""
+    def __init__(
+        self, codec: BaseCodec, recipe: TaskRecipe, features: Features, side: int = INPUT_SIDE
+    ) -> None:
+        """Start anew; `features` gives what the recognition network sees of pictures.
+
+        `side` is the long side of that network's input, 0 where it takes any size.
+        """
         torch.manual_seed(recipe.seed)
-        super().__init__(recipe, Trained(codec, recipe.stages), codec.device)
-        self.codec, self.features = codec, features
+        self.coder = Coder(codec)
+        trained = Trained(self.coder, recipe, side or INPUT_SIDE)
+        super().__init__(recipe, trained, codec.device)
+        self.codec = codec
+        self.training_distortion = Distortion(features, recipe.bfloat16)
+        self.distortion = Distortion(features)
         named = list(self.trained.named_parameters())
         tables = [p for name, p in named if "_condition." in name]
         rest = [p for name, p in named if "_condition." not in name]
@@ -166,64 +199,100 @@ class Run(loop.Run):
             {"params": tables, "peak": recipe.table_peak},
             {"params": rest, "peak": recipe.peak},
         ]
-        self.optimizers = [torch.optim.Adam(groups)]
+        self.optimizers = [torch.optim.Adam([group for group in groups if group["params"]])]
         self.clipped = tables + rest
+
+    @property
+    def ends(self) -> Sequence[float]:
+        """Lambdas of the lowest and the highest quality, at level 2."""
+        return self.recipe.lambdas
 
     def identity(self) -> dict[str, str]:
         """Kind and base codec."""
         return {**super().identity(), "base": self.codec.fingerprint.hex()}
 
     def phase(self) -> Hashable:
-        """Whether the decoder's adapters learn too."""
+        """Whether adapters learn too."""
         return self.done >= self.recipe.alone
 
     def terms(self, crops: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Rate of the masked symbols and distortion of the features."""
+        """Rate of a layer's symbols and distortion of the features."""
+        trained, recipe = self.trained, self.recipe
         adapted = bool(self.phase())
-        self.trained.decoder.requires_grad_(adapted)
-        batch = draw(crops, np.random.default_rng((self.recipe.seed, self.steps)))
-        cost, bpp, distortion, fill = costs(
-            self.trained, self.codec, self.features, batch, adapted=adapted, noisy=True
-        )
-        # Samples weigh as their lambda's inverse square root: gradients differ by as much.
-        weight = losses.task_lambda(batch.level, batch.quality).rsqrt()
-        loss = (weight / weight.mean() * cost).mean()
-        return loss, {"bpp": bpp, "distortion": distortion, "fill": fill}
+        for parameter in trained.adapter_parameters():
+            parameter.requires_grad_(adapted)
+        levels = trained.predictor is not None
+        random = np.random.default_rng((recipe.seed, self.steps))
+        batch = task.draw(crops, random, levels)
+        encoder, decoder, hyper = self._parts(trained) if adapted else ((), (), None)
+        latent = self.coder.estimate(batch.x, batch.quality, encoder, hyper)
+        mask = layer_mask(trained, latent, batch, noisy=True)
+        decoded = self.codec.synthesis(latent.values(mask), decoder)
+        distortion = self.training_distortion(decoded, batch)
+        bpp = layer_bpp(latent, mask, batch)
+        weight = losses.task_lambda(batch.quality, batch.level, recipe.lambdas, recipe.per_level)
+        loss = (task.sample_weights(weight) * (bpp + weight * distortion)).mean()
+        terms = {"bpp": bpp, "distortion": distortion}
+        if levels:
+            terms["fill"] = mask.sum((1, 2, 3)) / latent.coded.sum((1, 2, 3)).clamp_min(1)
+        return loss, terms
 
-    @torch.no_grad()
-    def validate(self, crops: Tensor) -> Validation:
-        """Mean loss of the averaged weights on crops, each twice, without noise."""
-        random = np.random.default_rng(1)
-        x = photos.to_input(crops, self.device)
-        starts = range(0, len(x), self.recipe.batch)
-        parts = [x[k : k + self.recipe.batch] for k in starts]
-        batches = [draw(part, random) for _ in range(2) for part in parts]
-        values = [
-            costs(self.average, self.codec, self.features, batch, adapted=True, noisy=False)[0]
-            for batch in batches
-        ]
-        return Validation(torch.cat(values).mean().item())
+    @staticmethod
+    def _parts(
+        trained: Trained,
+    ) -> tuple[list[Adapter | None], list[Adapter | None], HyperAdapters | None]:
+        return trained.adapters("encoder"), trained.adapters("decoder"), trained.hyper_adapters()
+
+    def measure(self, batch: Draw) -> Measured:
+        """Bits per pixel and distortion of the averaged weights, in the coder's integers.
+
+        With adapters in the hyper path there are none: then it is an estimate in floats.
+        """
+        encoder, decoder, hyper = self._parts(self.average)
+        if hyper is None:
+            latent = self.coder.exact(batch.x, batch.quality, encoder)
+        else:
+            latent = self.coder.estimate(batch.x, batch.quality, encoder, hyper, noisy=False)
+        mask = layer_mask(self.average, latent, batch, noisy=False)
+        return self._measured(latent, mask, batch, decoder)
+
+    def measure_start(self, batch: Draw) -> Measured:
+        """The same of the base codec, all of its symbols."""
+        latent = self.coder.exact(batch.x, batch.quality)
+        return self._measured(latent, latent.coded, batch, [])
+
+    def _measured(
+        self, latent: Latent, mask: Tensor, batch: Draw, decoder: Sequence[Adapter | None]
+    ) -> Measured:
+        decoded = self.codec.synthesis(latent.values(mask), decoder)
+        return layer_bpp(latent, mask, batch), self.distortion(decoded.clamp(0, 1), batch)
 
 
-def export(run: Run, task: str, name: str, details: dict[str, str]) -> list[ModelFile]:
-    """The predictor's and the adapter's file of the averaged weights; `details` name data, licence.
+def export(run: Run, task_name: str, name: str, details: dict[str, str]) -> list[ModelFile]:
+    """The files of a bundle's averaged weights, a predictor's and an adapter's where it has them.
 
-    Integers are derived from the float16 weights that are exported.
+    `details` name data, licence and the like. Integers are derived from the float16 weights that
+    are exported. UsageError for adapters in the hyper path: no integers can stand for them.
     """
+    average = run.average
+    if average.hyper is not None:
+        raise UsageError("adapters in the hyper path cannot be exported: h_s must stay exact")
     shared = {
         "id": name,
-        "task": task,
-        "profile": "scalable",
+        "task": task_name,
+        "profile": run.recipe.profile,
         "base": run.codec.id,
         "base_fingerprint": run.codec.fingerprint.hex(),
-        "recipe": ", ".join(f"{key} {value}" for key, value in asdict(run.recipe).items()),
-        "steps": str(run.steps),
-        "icmh": __version__,
+        **task.provenance(run.steps, run.seconds, run.recipe, run.about),
         **details,
     }
-    predictor = {k: v.contiguous() for k, v in export_predictor(run.average.predictor).items()}
-    adapter = export_stages({"decoder": run.average.adapters()})
-    return [
-        ModelFile({**shared, "kind": "predictor", "roles": "predictor"}, predictor),
-        ModelFile({**shared, "kind": "adapter", "roles": "decoder"}, adapter),
-    ]
+    models = []
+    if average.predictor is not None:
+        tensors = predictors.export(average.predictor)
+        models.append(ModelFile({**shared, "kind": "predictor", "roles": "predictor"}, tensors))
+    sides = {side: average.adapters(side) for side in ("encoder", "decoder")}
+    sides = {side: stages for side, stages in sides.items() if stages}
+    if sides:
+        metadata = {**shared, "kind": "adapter", "roles": ", ".join(sides)}
+        models.append(ModelFile(metadata, export_stages(sides)))
+    return models

@@ -5,17 +5,16 @@ from __future__ import annotations
 import copy
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from icmhcodec.errors import FormatError, UsageError
 from icmhcodec.training import photos, processes
-from icmhcodec.training.photos import Crops
 from icmhcodec.training.recipe import Recipe
 
 STATE = "state.pt"
@@ -54,6 +53,16 @@ class Progress:
     steps_per_second: float
     means: Mapping[str, float]
     validation: Validation | None = None
+
+
+class Batches(Protocol):
+    """What a run is fed with: `Crops`, or what gives uint8 [n,S,S,3] for each step as they do."""
+
+    def from_step(self, step: int, workers: int) -> Iterator[Tensor]:
+        """The batches of that step and all after it, made by so many processes."""
+
+    def held_out(self, most: int) -> Tensor:
+        """Up to `most` samples for validation."""
 
 
 class Run(ABC):
@@ -187,7 +196,7 @@ def compiled(function: Callable[..., Any], device: torch.device) -> tuple[Callab
 
 def train(
     run: Run,
-    crops: Crops,
+    crops: Batches,
     folder: Path,
     report: Callable[[Progress], None] = lambda progress: None,
     stopped: Callable[[], bool] = lambda: False,

@@ -9,19 +9,20 @@ from typing import Any
 import torch
 from torch import Tensor
 
-LAMBDA = 1.8  # of the lowest level at quality 4
-LAMBDA_PER_LEVEL = 2.0
-LAMBDA_PER_QUALITY = 2.0**0.25
+LEVEL = 2  # the default one, for which lambdas are given
 
 
-def task_lambda(level: Tensor, quality: Tensor) -> Tensor:
-    """Weight of the distortion for levels [B] from 1 and qualities [B] in [0,9].
+def task_lambda(
+    quality: Tensor, level: Tensor, lambdas: Sequence[float], per_level: float
+) -> Tensor:
+    """Weight of the distortion for qualities [B] in [0,9] and levels [B] from 1.
 
-    It rises with the quality as the base codec's does, though more slowly: a network's accuracy
-    saturates before a person's eye does.
+    `lambdas` are those of the lowest and the highest quality at the default level; between them it
+    rises geometrically, as the base codec's does, and by `per_level` from level to level.
     """
-    rise = (level - 1) * math.log(LAMBDA_PER_LEVEL) + (quality - 4) * math.log(LAMBDA_PER_QUALITY)
-    return LAMBDA * torch.exp(rise)
+    low, high = (math.log(value) for value in lambdas)
+    rise = quality / 9 * (high - low) + (level - LEVEL) * math.log(per_level)
+    return torch.exp(low + rise)
 
 
 class _LowerBound(torch.autograd.Function):

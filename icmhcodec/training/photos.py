@@ -189,21 +189,26 @@ class Crops(Dataset[Tensor]):
 
     def from_step(self, step: int, workers: int) -> Iterator[Tensor]:
         """The batches of that step and all after it, cut by so many processes."""
-        more: dict[str, Any] = {}
-        if workers:
-            # Spawned: a fork of a process with threads may hang.
-            more = {"multiprocessing_context": "spawn", "worker_init_fn": _ignore_interrupts}
-            more |= {"prefetch_factor": 4}
-        return iter(
-            DataLoader(
-                self,
-                batch_size=None,
-                sampler=range(step, 1 << 40),
-                num_workers=workers,
-                generator=torch.Generator(),  # else it draws from the global one
-                **more,
-            )
+        return batches(self, step, workers)
+
+
+def batches(dataset: Dataset[Tensor], step: int, workers: int) -> Iterator[Tensor]:
+    """The items of a dataset from that step on, made by so many processes."""
+    more: dict[str, Any] = {}
+    if workers:
+        # Spawned: a fork of a process with threads may hang.
+        more = {"multiprocessing_context": "spawn", "worker_init_fn": _ignore_interrupts}
+        more |= {"prefetch_factor": 4}
+    return iter(
+        DataLoader(
+            dataset,
+            batch_size=None,
+            sampler=range(step, 1 << 40),
+            num_workers=workers,
+            generator=torch.Generator(),  # else it draws from the global one
+            **more,
         )
+    )
 
 
 def _ignore_interrupts(worker: int) -> None:

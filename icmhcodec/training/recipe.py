@@ -95,18 +95,24 @@ def _require(holds: bool, message: str) -> None:
 R = TypeVar("R", bound=Recipe)
 
 
-def names() -> list[str]:
-    """The recipes in the package."""
-    return sorted(path.stem for path in FOLDER.glob("*.toml"))
+def names(folder: Path = FOLDER) -> list[str]:
+    """The recipes in a folder, by default the package's for base codecs."""
+    return sorted(path.stem for path in folder.glob("*.toml"))
 
 
 def load(name: str) -> BaseRecipe:
-    """A recipe of the package by name, or of a TOML file; UsageError for a bad one."""
-    path = Path(name) if name.endswith(".toml") else FOLDER / f"{name}.toml"
-    if path.parent == FOLDER and name not in names():
-        raise UsageError(f"recipe {name}: the package has {', '.join(names())}; or name a .toml")
+    """A base codec's recipe of the package by name, or of a TOML file; UsageError for a bad one."""
+    return load_as(BaseRecipe, name, FOLDER)
+
+
+def load_as(kind: type[R], name: str, folder: Path) -> R:
+    """A recipe of a kind, of a folder by name or of a TOML file; UsageError for a bad one."""
+    path = Path(name) if name.endswith(".toml") else folder / f"{name}.toml"
+    if path.parent == folder and path.stem not in names(folder):
+        known = ", ".join(names(folder))
+        raise UsageError(f"recipe {name}: the package has {known}; or name a .toml")
     try:
-        return parse(BaseRecipe, tomllib.loads(path.read_text()))
+        return parse(kind, tomllib.loads(path.read_text()))
     except FileNotFoundError:
         raise UsageError(f"{path}: no such recipe") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

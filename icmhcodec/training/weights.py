@@ -49,6 +49,7 @@ def read_trained(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         "init": start,
         "metric": "mse",
         "skip": str(recipe["skip"]),
+        "lambdas": " ".join(map(str, recipe["lambdas"])),
         "icmh": __version__,
     }
     return state["average"], provenance

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 
 import numpy as np
 import pytest
@@ -11,6 +12,12 @@ from icmhcodec.errors import MissingWeightsError, UsageError
 from icmhcodec.tasks.contract import load_network
 
 RED, GREEN, BLUE = (250, 10, 10), (10, 250, 10), (10, 10, 250)
+
+
+def needs_onnx2torch():
+    """Not by importing it, which fails beside a torchvision that does not fit."""
+    if importlib.util.find_spec("onnx2torch") is None:
+        pytest.skip("onnx2torch is not installed")
 
 
 def picture(left, right, height=40, width=60):
@@ -188,14 +195,37 @@ def test_features_of_an_onnx_file_are_named_tensors(describe):
     with pytest.raises(UsageError, match=r"my has no features; name tensors of my\.onnx"):
         network.features(torch.rand(1, 3, 8, 8))
     path = describe(text + 'features = ["inner"]\n', graph(nodes, ["y"]), "my.onnx")
-    named, x = load_network(path), torch.rand(1, 3, 8, 8)
-    np.testing.assert_allclose(named.features(x)[0], x * 127.5, rtol=1e-5)
+    needs_onnx2torch()
+    named, x = load_network(path), torch.rand(2, 3, 8, 8, requires_grad=True)
+    (feature,) = named.features(x)
+    np.testing.assert_allclose(feature.detach(), x.detach() * 127.5, rtol=1e-5)
+    feature.sum().backward()
+    np.testing.assert_allclose(x.grad, 127.5)
     assert named.fingerprint != network.fingerprint
-    assert named.preprocess(x).shape == (1, 3, 8, 8)
-    with pytest.raises(UsageError, match="without gradients: it cannot train"):
-        named.features(x.requires_grad_())
+    assert named.preprocess(x).shape == (2, 3, 8, 8)
     with pytest.raises(MissingWeightsError, match=r"my\.onnx cannot be loaded as a network"):
         load_network(describe(text + 'features = ["none"]\n', graph(nodes, ["y"]), "my.onnx"))
+
+
+def test_features_do_not_need_what_comes_after_them(describe):
+    """A head of a fixed size, and a batch of one written into the file, do not matter."""
+    pytest.importorskip("onnxruntime")
+    needs_onnx2torch()
+    head = np.ones((3 * 8 * 8, 2), np.float32)
+    nodes = [
+        ("Relu", ["x"], "inner", {}),
+        ("Reshape", ["inner", "sides"], "flat", {}),
+        ("MatMul", ["flat", "head"], "y", {}),
+    ]
+    file = graph(nodes, ["y"], (1, 3, 8, 8), head=head, sides=np.array([1, 192]))
+    text = 'task = "cls"\n[input]\nsize = 8\n[output]\nclasses = [0, 1]\n'
+    network = load_network(describe(text + 'features = ["inner"]\n', file, "my.onnx"))
+    x = torch.rand(3, 3, 16, 24)
+    np.testing.assert_allclose(network.features(x)[0], x * 255, rtol=1e-5)
+    outputs = load_network(describe(text + "features = [0]\n", file, "my.onnx"))
+    assert outputs.features(x[..., :8, :8])[0].shape == (3, 2)
+    with pytest.raises(UsageError, match="does not run as its description says"):
+        outputs.features(x)
 
 
 @pytest.mark.parametrize("name", ["my.onnx", "my.pt2"])

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from icmhcodec.errors import UsageError
-from icmhcodec.training import adapter, recipe
+from icmhcodec.training import adapter, picture, recipe
 from icmhcodec.training.recipe import BaseRecipe
 
 
@@ -59,6 +59,6 @@ def test_recipes_that_are_not_there(name: str) -> None:
 def test_a_recipe_comes_back_from_its_values() -> None:
     from dataclasses import asdict
 
-    for kind in (BaseRecipe, adapter.Recipe):
+    for kind in (BaseRecipe, adapter.TaskRecipe, picture.PictureRecipe):
         own = kind(minutes=7.0, seed=3)
         assert recipe.parse(kind, asdict(own)) == own

@@ -1,0 +1,330 @@
+"""Training of a task's layers of P frames on a frozen video codec (arXiv 2501.04329, III-D).
+
+First the mask predictors of both latents, by rate and distortion added up over the frames of a
+sequence: a task's frames refer to its own ones, and what is left out of one is missed in those
+after it. Then the adapter of its frames, by distortion alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass, replace
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from icmhcodec.adapters.video import VideoAdapter, export_video_adapter
+from icmhcodec.codecs.contract import QUALITY_UNIT, BaseCodec
+from icmhcodec.codecs.video.contract import VideoCodec
+from icmhcodec.entropy.model import MEAN_BITS, latent_symbols
+from icmhcodec.errors import UsageError
+from icmhcodec.masks import video as video_masks
+from icmhcodec.masks.predictor import INPUT_SIDE, Condition, Predictor
+from icmhcodec.masks.video import VideoNet
+from icmhcodec.modelfile import ModelFile
+from icmhcodec.training import loop, losses, photos, recipe, task
+from icmhcodec.training.adapter import select
+from icmhcodec.training.latents import SCALE_TABLE
+from icmhcodec.training.loop import Point, Validation
+from icmhcodec.training.recipe import Recipe
+from icmhcodec.training.task import Distortion, Draw, Features
+from icmhcodec.training.video import as_sequences
+
+FOLDER = recipe.FOLDER / "video-tasks"
+
+
+@dataclass(frozen=True)
+class VideoTaskRecipe(Recipe):
+    """How a bundle of P frames is trained; the defaults are the recipe `cpu`."""
+
+    crop: int = 128
+    decay: float = 0.8
+    average: float = 0.998
+    frames: int = 3
+    synthetic: float = 0.3  # share of photos that move, where there are photos
+    alone: float = 0.7  # share of the schedule of the predictors; the rest is the adapter's
+    lambdas: tuple[float, ...] = (0.3, 30.0)  # of the lowest and the highest quality, at level 2
+    per_level: float = 2.0  # factor of lambda from level to level
+    peak: float = 1e-3  # Adam's
+    table_peak: float = 5e-3  # the same for the tables of conditions, which start as constants
+    width: int = 128  # of the predictors
+
+    def __post_init__(self) -> None:
+        """Raise UsageError for values out of their range."""
+        super().__post_init__()
+        low, high = self.lambdas if len(self.lambdas) == 2 else (1.0, 0.0)
+        for holds, message in (
+            (self.frames > 1, "frames are two or more"),
+            (0 <= self.synthetic <= 1, "synthetic is a share"),
+            (0 < self.alone <= 1, "alone is a share above none"),
+            (0 < low < high, "lambdas are the lowest and the highest"),
+            (self.per_level > 0 and self.width > 0, "per_level and width are positive"),
+        ):
+            if not holds:
+                raise UsageError(f"recipe: {message}")
+
+
+def load_recipe(name: str) -> VideoTaskRecipe:
+    """A recipe of the package by name, or of a TOML file; UsageError for a bad one."""
+    return recipe.load_as(VideoTaskRecipe, name, FOLDER)
+
+
+class Trained(nn.Module):
+    """The trained parts: a predictor for each latent, and the adapter of frames."""
+
+    def __init__(self, codec: VideoCodec, width: int, side: int) -> None:
+        super().__init__()
+        self.predictors = nn.ModuleDict(
+            {
+                name: VideoNet(codec.latent(name).latent_channels, side, width)
+                for name in video_masks.LATENTS
+            }
+        )
+        self.adapter = VideoAdapter()
+
+    def nets(self) -> dict[str, VideoNet]:
+        """The predictors by latent."""
+        return {name: cast(VideoNet, net) for name, net in self.predictors.items()}
+
+
+@dataclass(frozen=True)
+class Exact:
+    """Latents as the coder has them: symbols, means, scale indexes [B,M,h,w], which are coded.
+
+    `inverse` are the inverse gains [B,M,1,1], `integer_mean` is int32.
+    """
+
+    symbols: Tensor
+    mean: Tensor
+    integer_mean: Tensor
+    index: Tensor
+    coded: Tensor
+    inverse: Tensor
+
+    def values(self, mask: Tensor | float = 1.0) -> Tensor:
+        """The latents, without gain, where a mask holds, and means elsewhere."""
+        return (self.mean + mask * self.coded * self.symbols) * self.inverse
+
+    def bits(self, mask: Tensor) -> Tensor:
+        """Bits [B] of what a mask holds."""
+        scales = SCALE_TABLE.to(self.index.device)[self.index]
+        return (mask * losses.gaussian_bits(self.symbols, scales)).flatten(1).sum(1)
+
+
+@torch.no_grad()
+def exact(codec: BaseCodec, y: Tensor, quality: Tensor) -> Exact:
+    """What the coder makes of latents [B,M,h,w] without gain at qualities [B]."""
+    pairs = [codec.gains(int(q * QUALITY_UNIT)) for q in quality]
+    gain, inverse = (torch.stack(part)[:, :, None, None] for part in zip(*pairs, strict=True))
+    y = y.float() * gain
+    z_symbols = [codec.entropy.hyper_symbols(one) for one in codec.hyper_analysis(y).float()]
+    parameters = [codec.entropy.parameters(one) for one in z_symbols]
+    integer_mean = torch.stack([mean for mean, _ in parameters]).to(y.device)
+    index = torch.stack([index for _, index in parameters]).to(y.device).long()
+    symbols = latent_symbols(y, integer_mean).float()
+    mean = integer_mean.float() * 2.0**-MEAN_BITS
+    coded = (index >= codec.default_skip).float()
+    return Exact(symbols, mean, integer_mean, index, coded, inverse)
+
+
+class Run(loop.Run):
+    """A training run of a bundle on a frozen video codec."""
+
+    kind = "video-task"
+    recipe: VideoTaskRecipe
+    trained: Trained
+    average: Trained
+
+    def __init__(
+        self,
+        codec: VideoCodec,
+        intra: BaseCodec,
+        predictor: Predictor,
+        recipe: VideoTaskRecipe,
+        features: Features,
+        side: int = INPUT_SIDE,
+    ) -> None:
+        """Start anew; `predictor` is the task's on the picture codec, which codes I frames.
+
+        `features` and `side` are the recognition network's features and input, 0 for any size.
+        """
+        torch.manual_seed(recipe.seed)
+        trained = Trained(codec, recipe.width, side or INPUT_SIDE)
+        super().__init__(recipe, trained, codec.device)
+        self.codec, self.intra, self.predictor = codec, intra, predictor
+        self.side = side
+        self.distortion = Distortion(features)
+        named = list(self.trained.named_parameters())
+        tables = [p for name, p in named if "_condition." in name]
+        rest = [p for name, p in named if "_condition." not in name]
+        groups: list[dict[str, Any]] = [
+            {"params": tables, "peak": recipe.table_peak},
+            {"params": rest, "peak": recipe.peak},
+        ]
+        self.optimizers = [torch.optim.Adam(groups)]
+        self.clipped = tables + rest
+
+    def identity(self) -> dict[str, str]:
+        """Kind and codec."""
+        return {**super().identity(), "base": self.codec.fingerprint.hex()}
+
+    def phase(self) -> Hashable:
+        """Whether it is the adapter that learns."""
+        return self.done >= self.recipe.alone
+
+    def terms(self, crops: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Rate of the layers' symbols and distortion of features, or this alone."""
+        adapting = bool(self.phase())
+        self.trained.adapter.requires_grad_(adapting)
+        self.trained.predictors.requires_grad_(not adapting)
+        sequences = as_sequences(crops, self.recipe.frames)
+        random = np.random.default_rng((self.recipe.seed, self.steps))
+        batch = task.draw(sequences[:, 0], random, levels=True)
+        bpp, distortion, fill = self._costs(
+            self.trained, sequences, batch, noisy=not adapting, adapted=adapting
+        )
+        weight = losses.task_lambda(
+            batch.quality, batch.level, self.recipe.lambdas, self.recipe.per_level
+        )
+        cost = weight * distortion + (0.0 if adapting else bpp)
+        loss = (task.sample_weights(weight) * cost).mean()
+        return loss, {"bpp": bpp, "distortion": distortion, "fill": fill}
+
+    def _costs(
+        self, trained: Trained, sequences: Tensor, batch: Draw, *, noisy: bool, adapted: bool
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Bits per pixel, distortion and fill of P frames, each [B], in the mean over frames."""
+        human, own = self._first(batch)
+        shown = [own]
+        before: dict[str, Tensor] = {}
+        rates, distortions, fills = [], [], []
+        for current in sequences[:, 1:].unbind(1):
+            human, latents = self._human(current, human, batch.quality)
+            values = {}
+            bits = torch.zeros_like(batch.quality)
+            fill = torch.zeros_like(batch.quality)
+            for name, latent in latents.items():
+                mask = self._mask(trained, name, latent, before.get(name), batch, noisy)
+                before[name] = (mask * latent.symbols).detach()
+                values[name] = latent.values(mask)
+                bits = bits + latent.bits(mask)
+                fill = fill + mask.detach().flatten(1).mean(1) / len(latents)
+            prediction = self.codec.prediction(values["motion"], shown[-1])
+            decoded = self.codec.reconstruct(values["residual"], prediction)
+            seen = trained.adapter.adapted(decoded, shown) if adapted else decoded
+            shown.append(decoded.clamp(0, 1))
+            distortions.append(self.distortion(seen, replace(batch, x=current)))
+            rates.append(bits / current[0, 0].numel())
+            fills.append(fill)
+        bpp, distortion, filled = (
+            torch.stack(part).mean(0) for part in (rates, distortions, fills)
+        )
+        return bpp, distortion, filled
+
+    @torch.no_grad()
+    def _first(self, batch: Draw) -> tuple[Tensor, Tensor]:
+        """The first frame as people have it, and as the task does: by the picture's predictor."""
+        latent = exact(self.intra, self.intra.analysis(batch.x), batch.quality)
+        side = task.picture_side(batch.size_class, self.side)
+        masks = [
+            self.predictor(mean, index.to(torch.uint8), Condition(int(q * 256), int(level), side))
+            for mean, index, q, level in zip(
+                latent.integer_mean, latent.index, batch.quality, batch.level, strict=True
+            )
+        ]
+        mask = torch.stack(masks).float()
+        human, own = (self.intra.synthesis(latent.values(m)).clamp(0, 1) for m in (1.0, mask))
+        return human, own
+
+    @torch.no_grad()
+    def _human(
+        self, current: Tensor, reference: Tensor, quality: Tensor
+    ) -> tuple[Tensor, dict[str, Exact]]:
+        """A frame as people have it, by which both latents are made, and these."""
+        codec = self.codec
+        motion = exact(codec.motion, codec.motion_latent(current, reference), quality)
+        prediction = codec.prediction(motion.values(), reference)
+        residual = exact(codec.residual, codec.residual_latent(current, prediction), quality)
+        decoded = codec.reconstruct(residual.values(), prediction)
+        return decoded.clamp(0, 1), {"motion": motion, "residual": residual}
+
+    @staticmethod
+    def _mask(
+        trained: Trained,
+        name: str,
+        latent: Exact,
+        before: Tensor | None,
+        batch: Draw,
+        noisy: bool,
+    ) -> Tensor:
+        """What the task's layer holds of a latent, 0 or 1."""
+        last = torch.zeros_like(latent.symbols) if before is None else before
+        logits = trained.nets()[name].logits(
+            latent.mean, latent.index, last, batch.quality, batch.level, batch.size_classes
+        )
+        return select(logits, noisy) * latent.coded
+
+    @torch.no_grad()
+    def validate(self, crops: Tensor) -> Validation:
+        """Loss and points, bits per pixel and dB below the features, of the averaged weights."""
+        points = self.curve(crops, masked=True)
+        return Validation(task.loss_of(points, self.recipe.lambdas), points)
+
+    @torch.no_grad()
+    def curve(self, crops: Tensor, masked: bool) -> tuple[Point, ...]:
+        """Points of held-out sequences: of the task's layer, or of all that people have."""
+        sequences = as_sequences(photos.to_input(crops, self.device), self.recipe.frames)
+        adapted = bool(self.phase())
+        points = []
+        for quality in task.QUALITIES:
+            rows = []
+            for part in torch.split(sequences, self.recipe.batch):
+                level = torch.full((len(part),), losses.LEVEL, device=self.device)
+                batch = Draw(part[:, 0], torch.full_like(level, quality, dtype=torch.float32),
+                             level, 0)  # fmt: skip
+                if masked:
+                    bpp, distortion, _ = self._costs(
+                        self.average, part, batch, noisy=False, adapted=adapted
+                    )
+                else:
+                    bpp, distortion = self._whole(part, batch)
+                rows.append(torch.stack([bpp, distortion], 1))
+            rate, error = torch.cat(rows).mean(0).tolist()
+            points.append(Point(quality, rate, -10 * float(np.log10(max(error, 1e-10)))))
+        return tuple(points)
+
+    def _whole(self, sequences: Tensor, batch: Draw) -> tuple[Tensor, Tensor]:
+        """Bits per pixel and distortion of all symbols."""
+        human, _ = self._first(batch)
+        rates, distortions = [], []
+        for current in sequences[:, 1:].unbind(1):
+            human, latents = self._human(current, human, batch.quality)
+            bits = torch.stack([latent.bits(latent.coded) for latent in latents.values()]).sum(0)
+            rates.append(bits / current[0, 0].numel())
+            distortions.append(self.distortion(human, replace(batch, x=current)))
+        return torch.stack(rates).mean(0), torch.stack(distortions).mean(0)
+
+
+def export(run: Run, task_name: str, name: str, details: dict[str, str]) -> list[ModelFile]:
+    """The predictors' and the adapter's file of the averaged weights; an adapter once it learned.
+
+    `details` name data, licence and the like. Integers follow the float16 weights.
+    """
+    average = run.average
+    shared = {
+        "id": name,
+        "task": task_name,
+        "profile": "scalable",
+        "base": run.codec.id,
+        "base_fingerprint": run.codec.fingerprint.hex(),
+        **task.provenance(run.steps, run.seconds, run.recipe, run.about),
+        **details,
+    }
+    predictor = video_masks.export(average.nets())
+    models = [ModelFile({**shared, "kind": "predictor", "roles": "predictor"}, predictor)]
+    if run.phase():
+        adapter = export_video_adapter(average.adapter)
+        models.append(ModelFile({**shared, "kind": "adapter", "roles": "frames"}, adapter))
+    return models
