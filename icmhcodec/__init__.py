@@ -13,7 +13,7 @@ from icmhcodec.errors import (
 )
 
 if TYPE_CHECKING:
-    from icmhcodec.api import decode, encode, info
+    from icmhcodec.api import decode, decode_clip, encode, encode_clip, info
     from icmhcodec.pipeline.codec import Codec
 
 __version__ = "0.1.0"
@@ -25,7 +25,9 @@ __all__ = [
     "NewerVersionError",
     "UsageError",
     "decode",
+    "decode_clip",
     "encode",
+    "encode_clip",
     "info",
 ]
 
@@ -36,7 +38,7 @@ def __getattr__(name: str) -> Any:
         from icmhcodec.pipeline.codec import Codec
 
         return Codec
-    if name in ("decode", "encode", "info"):
+    if name in ("decode", "decode_clip", "encode", "encode_clip", "info"):
         from icmhcodec import api
 
         return getattr(api, name)

@@ -1,16 +1,20 @@
-"""The functions for a single picture: encode, decode, info."""
+"""The functions for a single picture: encode, decode, info; and for a clip."""
 
 from __future__ import annotations
 
+import os
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from icmhcodec.errors import UsageError
 from icmhcodec.pipeline.info import info as info
 
 if TYPE_CHECKING:
     from icmhcodec.pipeline.codec import Codec
+    from icmhcodec.pipeline.video.clip_decode import DecodedClip
+    from icmhcodec.pipeline.video.clip_encode import EncodedClip
 
+BASE = "mbt2018-mean-gain"
 OUTPUTS = ("array", "pil", "tensor")
 
 
@@ -24,7 +28,7 @@ def _codec(base: str, device: str, precision: str) -> Codec:
 def encode(
     image: object,
     *,
-    base: str = "mbt2018-mean-gain",
+    base: str = BASE,
     device: str = "cpu",
     precision: str = "auto",
     **options: Any,
@@ -54,5 +58,35 @@ def decode(
         raise UsageError(f"output '{output}': one of {', '.join(OUTPUTS)}")
     from icmhcodec.pipeline.tensors import from_picture
 
-    decoded = _codec("mbt2018-mean-gain", device, precision).decode(data, task=task, **options)
+    decoded = _codec(BASE, device, precision).decode(data, task=task, **options)
     return from_picture(decoded.picture, output)
+
+
+def encode_clip(
+    source: str | os.PathLike[str] | BinaryIO,
+    target: str | os.PathLike[str] | BinaryIO,
+    *,
+    base: str = BASE,
+    device: str = "cpu",
+    precision: str = "auto",
+    **options: Any,
+) -> EncodedClip:
+    """Encode a clip (a file, a folder of frames, a stream); options as for `Codec.encode_clip`.
+
+    Memory does not grow with the clip's length.
+    """
+    return _codec(base, device, precision).encode_clip(source, target, **options)
+
+
+def decode_clip(
+    source: str | os.PathLike[str] | BinaryIO,
+    target: str | os.PathLike[str],
+    *,
+    task: str | None = None,
+    device: str = "cpu",
+    precision: str = "auto",
+    **options: Any,
+) -> DecodedClip:
+    """Decode a coded clip to a file or a folder of PNGs; options as for `Codec.decode_clip`."""
+    codec = _codec(BASE, device, precision)
+    return codec.decode_clip(source, target, task=task, **options)

@@ -22,6 +22,7 @@ FILE = "results.sqlite"
 _ERRORS = (sqlite3.DatabaseError, UnicodeDecodeError)
 # SQLite has no class of its own for these; damage has many words, from "malformed" to "readonly".
 _OF_THE_SYSTEM = ("locked", "unable to open", "is full")
+_PART = 1 << 20  # bytes read at once
 _WAIT_S = 60.0  # for another process that is writing
 
 
@@ -37,8 +38,16 @@ def key(settings: Mapping[str, Any]) -> str:
 
 
 def digest(path: Path) -> str:
-    """SHA-256 over the bytes of a file."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    """SHA-256 over the bytes of a file, or over names and bytes of the files in a folder."""
+    found = hashlib.sha256()
+    if path.is_dir():
+        for file in sorted(path.iterdir()):
+            found.update(f"{file.name} {digest(file)} ".encode())
+        return found.hexdigest()
+    with path.open("rb") as stream:
+        while part := stream.read(_PART):
+            found.update(part)
+    return found.hexdigest()
 
 
 def versions(packages: Iterable[str]) -> dict[str, str]:

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from icmhcodec.bench.contract import Observation
 from icmhcodec.errors import IcmhError, UsageError
-from icmhcodec.tasks.contract import RecognitionNetwork
 
 Floats = npt.NDArray[np.float64]
 Indexes = npt.NDArray[np.int64]
 
 ORIGINAL = "original"
+USUAL_ANCHORS = {"jpeg", "avif", "x265", "all-intra"}
 LOWER_IS_BETTER = {"lpips"}
 # Piecewise and without overshoot: between two points it never leaves what they span.
 METHOD = "pchip"
@@ -26,6 +26,17 @@ MIN_OVERLAP = 0.2
 LOW_OVERLAP = 0.75  # below it the note says what the number covers
 # Share of the resamples in which a delta must exist for its interval to be given.
 MIN_RESAMPLES = 0.9
+
+
+class Judge(Protocol):
+    """What sums up the observations of a network, on pictures or on clips."""
+
+    name: str
+    task: str
+    fingerprint: str
+
+    def metric(self, observations: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+        """Metrics in percent over these observations."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +107,7 @@ def resample(pictures: int, resamples: int, seed: int) -> Indexes:
 def trace(
     observations: Sequence[Observation],
     sets: Indexes,
-    network: RecognitionNetwork[Any] | None,
+    network: Judge | None,
     tick: Callable[[], None] = lambda: None,
 ) -> Trace:
     """Bits per pixel and metrics of one point's pictures over each of the sets, int64 [sets, n].
@@ -137,7 +148,7 @@ def _means(values: Floats, sets: Indexes) -> Floats:
 def _task(
     observations: Sequence[Observation],
     sets: Indexes,
-    network: RecognitionNetwork[Any],
+    network: Judge,
     tick: Callable[[], None],
 ) -> dict[str, Floats]:
     kept = [seen.task for seen in observations if seen.task is not None]
@@ -247,11 +258,13 @@ def curves_of(name: str, curves: Sequence[str]) -> list[str]:
 def choose_anchors(curves: Sequence[str], wanted: Sequence[str]) -> list[str]:
     """Curves to compare with: those `wanted` by curve or codec name, in that order.
 
-    By default JPEG and AVIF, then both on shrunk pictures, or else the first curve. Raises
-    UsageError for a name that no curve has.
+    By default JPEG and AVIF, then both on shrunk pictures, of clips x265 and our own I
+    frames alone, or else the first curve. Raises UsageError for a name that no curve has.
     """
     if not wanted:
-        usual = [c for c in curves if split_name(c)[0].split("@")[0] in {"jpeg", "avif"}]
+        parts = {curve: split_name(curve) for curve in curves}
+        plain = [curve for curve, (_, profile, _) in parts.items() if profile == "plain"]
+        usual = [curve for curve in plain if parts[curve][0].split("@")[0] in USUAL_ANCHORS]
         return sorted(usual, key=lambda c: "@" in c) or list(curves[:1])
     chosen: dict[str, None] = {}
     for name in wanted:

@@ -1,12 +1,14 @@
-"""A run over a data set: what is known already, what workers measure, and what failed."""
+"""A run over pictures or clips: what is known already, what workers measure, and what failed."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,11 @@ import torch
 from icmhcodec.bench import cache as caching
 from icmhcodec.bench import codecs, measure
 from icmhcodec.bench.cache import Cache
-from icmhcodec.bench.contract import ComparedCodec, Observation, Resources, Sample
+from icmhcodec.bench.clips import codecs as clip_codecs
+from icmhcodec.bench.clips import measure as clip_measure
+from icmhcodec.bench.clips import networks as clip_networks
+from icmhcodec.bench.clips.networks import ClipNetwork
+from icmhcodec.bench.contract import AnyCodec, Clips, Observation, Resources, Sample
 from icmhcodec.errors import IcmhError, UsageError
 from icmhcodec.pipeline import jobs
 from icmhcodec.tasks.contract import RecognitionNetwork, load_network
@@ -33,13 +39,15 @@ SIMULCAST = "simulcast:icmh@net+icmh"
 class Bench:
     """What every worker has: the codecs by label, and the network, None for people's eyes only.
 
-    `specs` are what the codecs were made of, `device` is the network's.
+    `specs` are what the codecs were made of, `device` is the network's. `clips` says how clips are
+    taken; without it the samples are pictures.
     """
 
-    codecs: Mapping[str, ComparedCodec]
-    network: RecognitionNetwork[Any] | None
+    codecs: Mapping[str, AnyCodec]
+    network: RecognitionNetwork[Any] | ClipNetwork | None
     specs: tuple[str, ...] = ()
     device: str = "cpu"
+    clips: Clips | None = None
 
     def identity(self) -> dict[str, Any]:
         """What decides results, but for the pictures and the points."""
@@ -49,10 +57,19 @@ class Bench:
     def conditions(self) -> dict[str, Any]:
         """What decides the results of every codec."""
         network = self.network
-        return {
+        more = clip_measure.PACKAGES if self.clips else ()
+        found: dict[str, Any] = {
             "network": network and f"{network.name} {network.fingerprint} on {self.device}",
-            "versions": measure.versions(network),
+            "versions": measure.versions(network, more),
         }
+        return {**found, "clips": asdict(self.clips)} if self.clips else found
+
+    def measuring(self, sample: Sample) -> AbstractContextManager[measure.Measuring]:
+        """What measures the codecs on a picture or clip."""
+        network: Any = self.network
+        if self.clips:
+            return clip_measure.measuring(sample, network, self.clips)
+        return measure.measuring(sample, network)
 
 
 @dataclass(frozen=True)
@@ -77,7 +94,7 @@ Spread = Callable[[Sequence[Task]], Generator[tuple[Task, Result | Exception], N
 Progress = Callable[[str, int], None]  # codec by label, and how many more of its steps are done
 
 
-def label(codec: ComparedCodec) -> str:
+def label(codec: AnyCodec) -> str:
     """Name of a codec among those of a run: codec/profile."""
     return f"{codec.name}/{codec.profile}"
 
@@ -89,12 +106,13 @@ def prepare(
     profile: str | None = None,
     device: str = "cpu",
     threads: int | None = None,
+    clips: Clips | None = None,
 ) -> Bench:
     """Make the codecs of `specs` and load the network, named by itself or by its task.
 
     Without specs: all codecs that are here and, where the network has a side, SHRUNK and SIMULCAST.
     `profile` is the only one of icmh's layered profiles that is wanted; `device` is the network's
-    and that of codecs that can use it.
+    and that of codecs that can use it. With `clips` codecs and network are those of clips.
     Errors: UsageError and MissingWeightsError, as `codecs.create` and `load_network` raise them;
     UsageError where no codec has the profile.
     """
@@ -104,17 +122,24 @@ def prepare(
     tasks = () if seeing is None else (seeing.task,)
     side = seeing.side or None if seeing else None
     resources = Resources(threads, device)
-    chosen = tuple(dict.fromkeys(_usual(side) if specs is None else specs))
-    made: dict[str, ComparedCodec] = {}
+    usual = clip_codecs.available(clips) if clips else _usual(side)
+    chosen = tuple(dict.fromkeys(usual if specs is None else specs))
+    made: dict[str, AnyCodec] = {}
     for spec in chosen:
-        for codec in codecs.create(spec, tasks=tasks, side=side, resources=resources):
+        found: Sequence[AnyCodec]
+        if clips:
+            found = clip_codecs.create(spec, clips, tasks=tasks, resources=resources)
+        else:
+            found = codecs.create(spec, tasks=tasks, side=side, resources=resources)
+        for codec in found:
             if profile is None or codec.profile in (profile, "plain", "simulcast"):
                 made.setdefault(label(codec), codec)
     if profile is not None and all(codec.profile != profile for codec in made.values()):
         reason = f"no codec has a {profile} layer for {tasks[0]}" if tasks else "it needs a task"
         hint = "add a bundle with 'icmh models add FILE'" if tasks else "give one with --task"
         raise UsageError(f"--profile {profile}: {reason}; {hint}")
-    return Bench(made, seeing, chosen, device)
+    judge = clip_networks.on_clips(seeing) if seeing and clips else seeing
+    return Bench(made, judge, chosen, device, clips)
 
 
 def _usual(side: int | None) -> list[str]:
@@ -152,7 +177,10 @@ def run(
     is done here. The order of the result depends neither on that nor on the cache.
     """
     found = _Found(bench, steps(bench, points or {}), cache, progress)
-    tasks = [task for sample in samples if (task := found.look_up(sample)).steps]
+    left = [task for sample in samples if (task := found.look_up(sample)).steps]
+    # There are few clips, and each takes long: every codec has its own, so that no worker idles.
+    apart = bench.clips and spread
+    tasks = [part for task in left for part in _by_codec(task)] if apart else left
     if tasks:
         work = partial(_work, bench)
         results = spread(tasks) if spread else jobs.run(tasks, lambda: work)
@@ -181,23 +209,27 @@ def _differences(own: Any, expected: Any, name: str = "") -> Iterator[str]:
         yield f"{name}: {own}, the command {expected}"
 
 
+def _by_codec(task: Task) -> Iterator[Task]:
+    for _, steps in groupby(task.steps, itemgetter(0)):
+        yield Task(task.sample, tuple(steps))
+
+
 def _work(bench: Bench, task: Task) -> Iterator[Result]:
     """Measure one picture: it is read once, and once seen by the network as it is."""
-    reference = measure.refer(task.sample, bench.network)
     failed = set()
-    for step in task.steps:
-        name, point = step
-        if name in failed:
-            continue
-        try:
-            if step == ORIGINAL_STEP:
-                observations = [measure.measure_original(reference)]
+    with bench.measuring(task.sample) as measured:
+        for step in task.steps:
+            name, point = step
+            if name in failed:
+                continue
+            codec = None if step == ORIGINAL_STEP else bench.codecs[name]
+            try:
+                result = json.dumps([asdict(one) for one in measured(codec, point)])
+            except Exception as error:
+                failed.add(name)
+                yield step, Failure(task.sample.name, name, f"at {point:g}: {_describe(error)}")
             else:
-                observations = measure.measure(reference, bench.codecs[name], point)
-            yield step, json.dumps([asdict(one) for one in observations])
-        except Exception as error:
-            failed.add(name)
-            yield step, Failure(task.sample.name, name, f"at {point:g}: {_describe(error)}")
+                yield step, result
 
 
 def _describe(error: Exception) -> str:
@@ -286,10 +318,12 @@ class _Found:
         return observations, failures
 
     def _truth(self, sample: Sample) -> Any:
-        """What the network's observation depends on beside the picture: annotations, a mask."""
+        """What the network's observation depends on beside the picture: annotations, masks."""
         truth = None if self._network is None else sample.truths.get(self._network.task)
         if isinstance(truth, str | Path):
             return caching.digest(Path(truth))
+        if isinstance(truth, list) and any(isinstance(one, Path) for one in truth):
+            return [one and caching.digest(one) for one in truth]
         return json.dumps(truth, sort_keys=True, default=str)
 
     def _add(self, name: str, step: Step, observations: list[Observation]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import resource
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache, partial
 from importlib import import_module
@@ -41,6 +41,8 @@ _PROCESS = Path("/proc/self")
 _MB = 1_000_000
 
 R = TypeVar("R")
+# Observations of one picture or clip: one for each view of a codec (None: the original) at a point.
+Measuring = Callable[[Any, float], list[Observation]]
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,16 @@ def refer(sample: Sample, network: RecognitionNetwork[Any] | None) -> Reference:
     return Reference(sample, pixels, network, prediction)
 
 
+@contextmanager
+def measuring(sample: Sample, network: RecognitionNetwork[Any] | None) -> Iterator[Measuring]:
+    """Read a picture, let the network see it once, and give what measures codecs on it."""
+    yield partial(_measured, refer(sample, network))
+
+
+def _measured(reference: Reference, codec: Any, point: float) -> list[Observation]:
+    return [measure_original(reference)] if codec is None else measure(reference, codec, point)
+
+
 def measure_original(reference: Reference) -> Observation:
     """The uncompressed picture: 24 bits per pixel, nothing lost, no time."""
     pixels = reference.pixels
@@ -93,18 +105,18 @@ def measure(reference: Reference, codec: ComparedCodec, point: float) -> list[Ob
     where the system does not let it be reset, the highest so far. Programs that a codec starts
     are not in it. Errors: IcmhError where a view has another size than the picture.
     """
-    data, encode_s, encode_mb = _timed(partial(codec.encode, reference.pixels, point))
+    data, encode_s, encode_mb = timed(partial(codec.encode, reference.pixels, point))
     found = []
     for view in codec.views:
         part = codec.cut(data, view)
-        decoded, decode_s, decode_mb = _timed(partial(codec.decode, part, view))
+        decoded, decode_s, decode_mb = timed(partial(codec.decode, part, view))
         costs = encode_s, decode_s, max(encode_mb, decode_mb)
         curve = curve_name(codec, view)
         found.append(_observe(reference, curve, point, len(part), decoded, costs))
     return found
 
 
-def _timed(action: Callable[[], R]) -> tuple[R, float, float]:
+def timed(action: Callable[[], R]) -> tuple[R, float, float]:
     """What an action gives, the seconds it takes, and the peak of memory in MB meanwhile."""
     with suppress(OSError):  # some systems do not let a process do this
         (_PROCESS / "clear_refs").write_text("5")  # resets VmHWM; see proc(5)
@@ -163,16 +175,24 @@ def _human(original: Pixels, pixels: Pixels) -> Iterator[tuple[str, float]]:
     """Distortions over the three channels of two pictures of one size."""
     difference = original.astype(np.int32) - pixels
     yield "mse", float(np.mean(difference * difference, dtype=np.float64))
-    if find_spec("pytorch_msssim") and min(original.shape[:2]) >= MS_SSIM_SIDE:
-        from pytorch_msssim import ms_ssim
-
-        pair = (_tensor(picture) for picture in (original, pixels))
-        yield "ms_ssim", round(float(ms_ssim(*pair, data_range=255)), DIGITS)
+    similar = ms_ssim(original, pixels)
+    if similar is not None:
+        yield "ms_ssim", similar
     perceptual = _lpips()
     if perceptual is not None:
         with torch.inference_mode():
             pair = (_tensor(picture) / 127.5 - 1 for picture in (original, pixels))
             yield "lpips", round(float(perceptual(*pair)), DIGITS)
+
+
+def ms_ssim(original: Pixels, pixels: Pixels) -> float | None:
+    """MS-SSIM over the three channels, None for small pictures or without its package."""
+    if not find_spec("pytorch_msssim") or min(original.shape[:2]) < MS_SSIM_SIDE:
+        return None
+    import pytorch_msssim
+
+    pair = (_tensor(picture) for picture in (original, pixels))
+    return round(float(pytorch_msssim.ms_ssim(*pair, data_range=255)), DIGITS)
 
 
 def _tensor(picture: Pixels) -> Tensor:
@@ -192,7 +212,8 @@ def _lpips() -> Callable[[Tensor, Tensor], Tensor] | None:
     return network
 
 
-def versions(network: RecognitionNetwork[Any] | None) -> dict[str, str]:
+def versions(network: object | None, more: tuple[str, ...] = ()) -> dict[str, str]:
     """What computes the metrics, for keys of cached results."""
-    found = caching.versions(PACKAGES if network is None else PACKAGES + NETWORK_PACKAGES)
+    packages = PACKAGES if network is None else PACKAGES + NETWORK_PACKAGES
+    found = caching.versions(packages + more)
     return {**found, "lpips-trunk": "alex"} if _lpips() else found

@@ -23,6 +23,7 @@ from icmhcodec.bench.curves import (
     ORIGINAL,
     Delta,
     Indexes,
+    Judge,
     Trace,
     choose_anchors,
     common_points,
@@ -33,7 +34,7 @@ from icmhcodec.bench.curves import (
     split_name,
     trace,
 )
-from icmhcodec.tasks.contract import RecognitionNetwork
+from icmhcodec.bench.datasets.video import LAYOUTS as CLIP_LAYOUTS
 
 SCHEMA = "icmh-bench/1"
 SCHEMA_FILE = Path(__file__).with_name("schema.json")
@@ -62,7 +63,7 @@ def summarise(
     observations: Sequence[Observation],
     *,
     dataset: Dataset,
-    network: RecognitionNetwork[Any] | None,
+    network: Judge | None,
     command: str,
     failures: Sequence[Mapping[str, Any]],
     fingerprints: Mapping[str, Mapping[str, str]] | None = None,
@@ -84,6 +85,7 @@ def summarise(
     points = common_points(observations)
     pictures = next(iter(points.values()))
     sets = resample(len(pictures), resamples, seed)
+    clips = dataset.layout in CLIP_LAYOUTS
     curves = list(dict.fromkeys(curve for curve, _ in points if curve != ORIGINAL))
     chosen = choose_anchors(curves, [name for name in anchors if curves_of(name, curves)])
     pairs = [(curve, anchor) for curve in curves for anchor in chosen if curve != anchor]
@@ -104,7 +106,8 @@ def summarise(
         "dataset": {
             "name": dataset.name,
             "layout": dataset.layout,
-            "images": len(pictures),
+            "images": sum(seen.frames for seen in pictures),
+            **({"clips": len(pictures)} if clips else {}),
             "pixels": sum(seen.pixels for seen in pictures),
             "left_out": len(dataset.samples) - len(pictures),
         },
@@ -119,7 +122,7 @@ def summarise(
             "min_points": MIN_POINTS,
             "min_overlap": MIN_OVERLAP,
         },
-        "rows": [_row(key, seen, traces[key]) for key, seen in points.items()],
+        "rows": [_row(key, seen, traces[key], clips) for key, seen in points.items()],
         "bd": [entry for pair in pairs for entry in _compared(pair, traces, cache, tick)],
         "failures": [dict(failure) for failure in failures],
     }
@@ -155,7 +158,7 @@ def _remembered(
 def _traced(
     seen: Sequence[Observation],
     sets: Indexes,
-    network: RecognitionNetwork[Any] | None,
+    network: Judge | None,
     about: Mapping[str, Any],
     cache: Cache | None,
     tick: Callable[[], None],
@@ -181,7 +184,9 @@ def _listed(found: Trace) -> list[Any]:
     return [found.bpp.tolist(), {name: values.tolist() for name, values in found.metrics.items()}]
 
 
-def _row(key: tuple[str, float], seen: Sequence[Observation], found: Trace) -> dict[str, Any]:
+def _row(
+    key: tuple[str, float], seen: Sequence[Observation], found: Trace, clips: bool
+) -> dict[str, Any]:
     curve, point = key
     codec, profile, view = split_name(curve)
     return {
@@ -197,10 +202,21 @@ def _row(key: tuple[str, float], seen: Sequence[Observation], found: Trace) -> d
             name: _pair(interval(values[1:])) if np.isfinite(values[0]) else None
             for name, values in found.metrics.items()
         },
-        "encode_s": statistics.median(one.encode_s for one in seen),
-        "decode_s": statistics.median(one.decode_s for one in seen),
+        "encode_s": statistics.median(one.encode_s / one.frames for one in seen),
+        "decode_s": statistics.median(one.decode_s / one.frames for one in seen),
+        **(_speeds(seen) if clips else {}),
         "peak_mb": max(one.peak_mb for one in seen),
     }
+
+
+def _speeds(seen: Sequence[Observation]) -> dict[str, float | None]:
+    """Frames per second over all clips, None where no time was taken."""
+    frames = sum(one.frames for one in seen)
+    seconds = {
+        "encode_fps": sum(one.encode_s for one in seen),
+        "decode_fps": sum(one.decode_s for one in seen),
+    }
+    return {name: frames / value if value else None for name, value in seconds.items()}
 
 
 def _compared(

@@ -12,7 +12,7 @@ from dataclasses import asdict
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
@@ -23,9 +23,10 @@ from icmhcodec.errors import UsageError
 
 if TYPE_CHECKING:
     from icmhcodec.bench.cache import Cache
-    from icmhcodec.bench.contract import Dataset, Observation
+    from icmhcodec.bench.contract import Clips, ComparedCodec, Dataset, Observation
     from icmhcodec.bench.engine import Bench, Spread
     from icmhcodec.bench.report.examples import Example
+    from icmhcodec.tasks.contract import RecognitionNetwork
 
 PIPE_WIDTH = 160  # of tables where there is no terminal to fit into
 REPORTS = ("json", "csv", "plot", "html")  # first those that little can go wrong with
@@ -74,7 +75,8 @@ def report_file(name: str, help_text: str) -> Callable[[options.F], options.F]:
     metavar="NAME,...",
     callback=parse_codecs,
     help="icmh, icmh:machine, jpeg, avif@416 (shrunk), ...; default: all that are here and, with a "
-    "network, icmh@net, jpeg@net, avif@net and simulcast:icmh@net+icmh.",
+    "network, icmh@net, jpeg@net, avif@net and simulcast:icmh@net+icmh. Of clips: x264, x265, "
+    "both with :zerolatency, svt-av1, all-intra, icmh, icmh:fvc.",
 )
 @click.option("--task", metavar="NAME", help="cls, det or seg: measure its default network, too.")
 @click.option("--network", metavar="NAME", help="Another network, or a .toml that describes one.")
@@ -89,7 +91,15 @@ def report_file(name: str, help_text: str) -> Callable[[options.F], options.F]:
     callback=parse_points,
     help="Settings of codecs: icmh=0,3,6;jpeg=10,30.",
 )
-@click.option("--limit", type=click.IntRange(min=1), help="Only so many pictures, drawn at random.")
+@click.option(
+    "--limit", type=click.IntRange(min=1), help="Only so many pictures or clips, drawn at random."
+)
+@click.option("--frames", type=click.IntRange(min=1), help="Only the first so many of each clip.")
+@click.option(
+    "--gop",
+    type=click.IntRange(min=1),
+    help="Of clips an I frame every so many, with all codecs; default: 12.",
+)
 @click.option("--seed", type=int, default=0, show_default=True, help="Of all that is drawn.")
 @click.option(
     "--anchor", "anchors", metavar="CODEC", multiple=True, help="What the others are compared with."
@@ -131,6 +141,8 @@ def command(
     profile: str | None,
     points: Points,
     limit: int | None,
+    frames: int | None,
+    gop: int | None,
     seed: int,
     anchors: tuple[str, ...],
     resamples: int,
@@ -143,15 +155,17 @@ def command(
     force: bool,
     **targets: Path | None,
 ) -> int:
-    """Compare codecs over a folder of pictures: bits, quality, accuracy of a network, and time.
+    """Compare codecs over a folder of pictures or clips: bits, quality, accuracy, and time.
 
-    FOLDER is a folder of pictures, or a data set in the layout of ImageNet, COCO or Pascal VOC. All
-    numbers are those of real files. Results are kept: an interrupted run goes on where it was, and
-    times are those of the first measurement; compare them only between runs of the same --jobs.
+    FOLDER is a folder of pictures, a data set in the layout of ImageNet, COCO or Pascal VOC, a
+    folder of clips, or one in the layout of DAVIS or UCF101. All numbers are those of real files.
+    Results are kept: an interrupted run goes on where it was, and times are those of the first
+    measurement; compare them only between runs of the same --jobs.
 
     \b
     icmh bench photos/ --codecs icmh,jpeg,avif --html report.html
     icmh bench coco/ --task det --codecs icmh,avif,avif@net --json report.json
+    icmh bench clips/ --frames 32 --codecs x265,all-intra,icmh --html report.html
     """
     files.check_folder(folder)
     wanted = {kind: target for kind in REPORTS if (target := targets[kind]) is not None}
@@ -170,6 +184,7 @@ def command(
         profile=profile,
         device=device,
         threads=threads,
+        clips=_clips(folder, frames, gop),
     )
     bench = prepare(specs)
     points = _with_sides(points, bench)
@@ -210,6 +225,19 @@ def command(
     return 1 if failures or unwritten else 0
 
 
+def _clips(folder: Path, frames: int | None, gop: int | None) -> Clips | None:
+    """How clips are taken, None for a folder of pictures."""
+    from icmhcodec.bench.contract import Clips
+    from icmhcodec.bench.datasets import holds_clips
+
+    if holds_clips(folder):
+        return Clips(frames) if gop is None else Clips(frames, gop)
+    for name, value in (("--frames", frames), ("--gop", gop)):
+        if value is not None:
+            raise UsageError(f"{name}: there are no clips in {folder}, or pictures beside them")
+    return None
+
+
 def _check_targets(targets: Mapping[str, Path], force: bool) -> None:
     """Refuse, before hours of work, what could not be written after them."""
     for kind, target in targets.items():
@@ -226,7 +254,7 @@ def _check_targets(targets: Mapping[str, Path], force: bool) -> None:
 
 def _with_sides(points: Points, bench: Bench) -> Points:
     """The points of `avif@net` as those of `avif@416`, which is what it is called from here on."""
-    side = bench.network.side if bench.network else 0
+    side = getattr(bench.network, "side", 0)  # of clips there is none
     return {
         name[: -len("net")] + str(side) if side and name.endswith("@net") else name: values
         for name, values in points.items()
@@ -333,9 +361,11 @@ def _examples(
     from icmhcodec.bench.contract import curve_name
     from icmhcodec.bench.report import examples
 
+    if bench.clips:
+        return []
     used = {one.curve for one in observations}
     codecs = [
-        codec
+        cast("ComparedCodec", codec)
         for codec in bench.codecs.values()
         if any(curve_name(codec, view) in used for view in codec.views)
     ]
@@ -343,7 +373,7 @@ def _examples(
         observations,
         dataset,
         codecs,
-        bench.network,
+        cast("RecognitionNetwork[Any] | None", bench.network),
         seed=seed,
         cache=cache,
         conditions=bench.conditions(),

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from icmhcodec.bench.report.words import (
+    amount,
     compared,
     entry,
     headline,
@@ -19,9 +20,11 @@ from icmhcodec.bench.report.words import (
     main_metric,
     metric_names,
     number,
+    of_clips,
     percent,
     seconds,
     span,
+    speed,
     title,
 )
 
@@ -29,7 +32,7 @@ from icmhcodec.bench.report.words import (
 def show(report: Mapping[str, Any], console: Console) -> None:
     """Print the points of every curve, the BD-rates against the anchors, and what failed."""
     data, network = report["dataset"], report["network"]
-    about = f"{data['name']}: {data['images']} pictures, {data['pixels'] / 1e6:.1f} megapixels"
+    about = f"{data['name']}: {amount(report)}, {data['pixels'] / 1e6:.1f} megapixels"
     console.print(Text(about + (f"; {network['id']}" if network else ""), style="bold"))
     console.print(_points(report))
     console.print()
@@ -47,7 +50,9 @@ def show(report: Mapping[str, Any], console: Console) -> None:
 
 
 def _table(*columns: str, **options: Any) -> Table:
-    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, **options)
+    table = Table(
+        box=SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True, **options
+    )
     for place, column in enumerate(columns):
         table.add_column(column, justify="left" if place == 0 else "right", no_wrap=place > 0)
     return table
@@ -56,16 +61,24 @@ def _table(*columns: str, **options: Any) -> Table:
 def _points(report: Mapping[str, Any]) -> Table:
     # In dB and raw, MS-SSIM takes twice the room and says the same.
     metrics = [name for name in metric_names(report) if name != "ms_ssim_db"]
-    heads = [title(name).replace(" (lower is better)", "") for name in metrics]
-    table = _table("curve", "point", "bpp", *heads, "encode", "decode", "MB")
+    # Units below names: all of it is to fit into 80 columns.
+    heads = [title(name).replace(" (lower is better)", "").replace(" (", "\n(") for name in metrics]
+    costs = ("enc\nfps", "dec\nfps") if of_clips(report) else ("encode", "decode")
+    table = _table("curve", "point", "bpp", *heads, *costs, "MB")
     for curve, rows in groupby(report["rows"], key=lambda row: row["curve"]):
         for place, row in enumerate(rows):
             values = [number(name, row["metrics"].get(name)) for name in metrics]
-            times = [seconds(row["encode_s"]), seconds(row["decode_s"]), f"{row['peak_mb']:.0f}"]
-            start = [curve if place == 0 else "", f"{row['point']:g}", f"{row['bpp']:.4f}"]
+            times = [*_times(row), f"{row['peak_mb']:.0f}"]
+            start = [label(curve) if place == 0 else "", f"{row['point']:g}", f"{row['bpp']:.4f}"]
             table.add_row(*map(Text, [*start, *values, *times]))
         table.add_section()
     return table
+
+
+def _times(row: Mapping[str, Any]) -> list[str]:
+    if "encode_fps" in row:
+        return [speed(row["encode_fps"]), speed(row["decode_fps"])]
+    return [seconds(row["encode_s"]), seconds(row["decode_s"])]
 
 
 def _rates(report: Mapping[str, Any], metric: str) -> Table:

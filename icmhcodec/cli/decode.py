@@ -1,4 +1,4 @@
-"""`icmh decode`: .icm files to pictures."""
+"""`icmh decode`: .icm files to pictures and clips."""
 
 from __future__ import annotations
 
@@ -6,19 +6,22 @@ import functools
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from icmhcodec.cli import batch, files, options
+from icmhcodec.cli import batch, clips, files, options
 from icmhcodec.cli.files import STREAM, Job
 from icmhcodec.cli.report import complain, detail
 from icmhcodec.errors import UsageError
 
+if TYPE_CHECKING:
+    from icmhcodec.pipeline.codec import Codec
+
 SUFFIXES = {"png": ".png", "jpeg": ".jpg", "webp": ".webp", "tiff": ".tif"}
 
 
-@click.command(short_help="Turn .icm files into pictures.")
+@click.command(short_help="Turn .icm files into pictures and clips.")
 @options.inputs
 @options.outputs("File, or folder for several inputs; default: beside the input.")
 @click.option("--human", is_flag=True, help="The picture for people; the default where it is.")
@@ -26,10 +29,13 @@ SUFFIXES = {"png": ".png", "jpeg": ".jpg", "webp": ".webp", "tiff": ".tif"}
 @click.option(
     "--format",
     "format_",
-    type=click.Choice(list(SUFFIXES)),
-    help="Default: by the output's extension, else png. JPEG and WebP get 8 bits, rounded.",
+    type=click.Choice([*SUFFIXES, *clips.FORMATS]),
+    help="Default: by the output's extension, else png, and mp4 for clips (y4m through a pipe). "
+    "JPEG and WebP get 8 bits, rounded. A clip's png is a folder of them.",
 )
-@click.option("--strip", is_flag=True, help="Leave out EXIF and XMP; the colour profile stays.")
+@click.option(
+    "--strip", is_flag=True, help="Leave out EXIF, XMP and a clip's tags; the colour profile stays."
+)
 @click.option(
     "--crop",
     metavar="X,Y,WIDTH,HEIGHT",
@@ -37,6 +43,13 @@ SUFFIXES = {"png": ".png", "jpeg": ".jpg", "webp": ".webp", "tiff": ".tif"}
     help="Only this region, in pixels; of a tiled file little more is decoded.",
 )
 @click.option("--partial", is_flag=True, help="Decode what is intact of a cut or damaged file.")
+@click.option(
+    "--codec",
+    type=click.Choice(["x264", "ffv1"]),
+    help="Of a clip: x264, whose loss is not seen (the default), or ffv1 (mkv), which is exact.",
+)
+@options.frames
+@click.option("--no-audio", is_flag=True, help="Of a clip: leave its sound out.")
 @options.machine
 @options.jobs
 @options.force
@@ -55,12 +68,16 @@ def command(
     precision: str,
     jobs: int,
     force: bool,
+    codec: str | None,
+    frames: tuple[int, int | None] | None,
+    no_audio: bool,
 ) -> int:
-    """Turn .icm files into pictures: for people, or for a task from its layers alone.
+    """Turn .icm files into pictures and clips: for people, or for a task from its layers alone.
 
     INPUT is a file, a folder, a glob, or - for stdin (to stdout without -o); of a folder's those
     are left out whose picture is there and newer. Without a choice
     the picture is the one for people or, where its layer is missing, that of the last task.
+    A clip goes to mp4, mkv or y4m, or to a folder of PNGs where the output has no extension.
 
     \b
     icmh decode photo.icm                      photo.png
@@ -68,6 +85,8 @@ def command(
     icmh decode scan.icm --crop 4000,2000,800,600 -o part.png
     icmh decode coded/ -o seen/ --format jpeg  a folder
     icmh decode - -o - < photo.icm | display   a pipe
+    icmh decode street.icm                     street.mp4, with its sound
+    icmh decode street.icm --task det --frames 100:200 -o seen
     """
     if human and task is not None:
         raise UsageError("--human and --task exclude each other; give one")
@@ -75,58 +94,97 @@ def command(
 
     if task is not None and not valid_name(task):
         raise UsageError(f"--task {task}: no task has such a name")
-    suffix = SUFFIXES[format_ or "png"]
-    infix = f".{task}" if task else ""
-    planned = files.plan(inputs, [".icm"], output, suffix, infix)
+
+    def suffix(source: Path) -> str:
+        if clips.is_sequence(source):
+            return clips.suffix_of(format_, codec)
+        return SUFFIXES.get(format_ or "", SUFFIXES["png"])
+
+    planned = files.plan(inputs, [".icm"], output, suffix, f".{task}" if task else "")
+    moving = frozenset(job.source for job in planned if clips.is_sequence(job.source))
+    if moving and jobs > 1:
+        raise UsageError("--jobs is for pictures; clips are decoded one after another")
 
     def check(job: Job) -> None:
         files.check_source(job.source)
+        if job.source in moving:
+            clips.refuse(job, {"crop": crop}, "a clip", "pictures")
+            clips.check_format(job.target, format_)
+            if clips.goes_to_folder(job.target, format_):
+                clips.check_folder_target(job.target, force=force)
+                return
+        else:
+            given = {"codec": codec, "frames": frames, "no_audio": no_audio}
+            clips.refuse(job, given, "a picture", "clips")
+            _check_format(job.target, format_)
         files.check_target(job.target, [job.source], force=force)
-        _check_format(job.target, format_)
 
     def finish(job: Job, found: Found) -> None:
-        data, layer, warnings = found
+        data, layer, adapted, warnings = found
         for warning in warnings:
             complain(f"{files.name(job.source)}: {warning}")
-        files.write(job.target, data, force=force)
-        detail(f"{files.name(job.target, 'stdout')}: the picture of layer {layer}")
+        if data is not None:
+            files.write(job.target, data, force=force)
+        made = f" (adapters: {', '.join(adapted)})" if adapted else ""
+        detail(f"{files.name(job.target, 'stdout')}: the picture of layer {layer}{made}")
 
-    layer = {"task": task, "human": human, "partial": partial, "crop": crop}
-    start = functools.partial(_start, layer, format_, strip, device, threads, precision)
-    return batch.run("decode", planned, check, start, finish, processes=jobs, threads=threads)
+    layer = {"task": task, "human": human, "partial": partial}
+    of_clips = {
+        **layer, "format": format_, "codec": codec or "x264", "frames": frames or (0, None),
+        "strip": strip, "audio": not no_audio, "force": force,
+    }  # fmt: skip
+    machine = {"device": device, "threads": threads, "precision": precision}
+    start = functools.partial(
+        _start, moving, {**layer, "crop": crop}, of_clips, format_, strip, machine
+    )
+    title = None if moving else "decode"
+    return batch.run(title, planned, check, start, finish, processes=jobs, threads=threads)
 
 
-Found = tuple[bytes, str, tuple[str, ...]]  # the picture's file, its layer, warnings
+# The picture's file (None of a clip, which is written), its layer, what adapted it, warnings.
+Found = tuple[bytes | None, str, tuple[str, ...], tuple[str, ...]]
 
 
 def _start(
+    moving: frozenset[Path],
     choices: dict[str, Any],
+    of_clips: dict[str, Any],
     format_: str | None,
     strip: bool,
-    device: str,
-    threads: int | None,
-    precision: str,
+    machine: dict[str, Any],
 ) -> Callable[[Job], Found]:
-    from icmhcodec.imageio.write import encode
     from icmhcodec.pipeline.codec import Codec
 
-    codec = Codec(device=device, threads=threads, precision=precision)
+    codec = Codec(**machine)
 
     def work(job: Job) -> Found:
-        decoded = codec.decode(files.read_icm(job.source), **choices)
-        chosen = format_ or ("png" if job.target == STREAM else job.target.suffix)
-        with files.blamed(job.target):
-            bare = replace(decoded.picture, exif=None, xmp=None)
-            data = encode(bare if strip else decoded.picture, chosen)
-        return data, decoded.layer, tuple(decoded.warnings)
+        if job.source in moving:
+            clip = clips.decode(codec, job, of_clips)
+            return None, clip.layer, (), tuple(clip.warnings)
+        return _picture(codec, job, choices, format_, strip)
 
     return work
+
+
+def _picture(
+    codec: Codec, job: Job, choices: dict[str, Any], format_: str | None, strip: bool
+) -> Found:
+    from icmhcodec.imageio.write import encode
+
+    decoded = codec.decode(files.read_icm(job.source), **choices)
+    chosen = format_ or ("png" if job.target == STREAM else job.target.suffix)
+    with files.blamed(job.target):
+        bare = replace(decoded.picture, exif=None, xmp=None)
+        data = encode(bare if strip else decoded.picture, chosen)
+    return data, decoded.layer, decoded.adapted, tuple(decoded.warnings)
 
 
 def _check_format(target: Path, chosen: str | None) -> None:
     """Refuse, before any work, an extension that stands for no format."""
     from icmhcodec.imageio.write import FORMATS
 
+    if chosen in clips.FORMATS:
+        raise UsageError(f"--format {chosen} is for clips, and this is a picture")
     if chosen is None and target != STREAM and target.suffix.lower().lstrip(".") not in FORMATS:
         known = ", ".join(f".{format_}" for format_ in FORMATS)
         raise UsageError(f"no format has the extension of {target}; use {known} or --format")

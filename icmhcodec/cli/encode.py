@@ -1,4 +1,4 @@
-"""`icmh encode`: pictures to .icm files."""
+"""`icmh encode`: pictures and clips to .icm files."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from icmhcodec.cli import batch, files, options, tables
+from icmhcodec.cli import batch, clips, files, options, tables
 from icmhcodec.cli.files import STREAM, Job
 from icmhcodec.cli.report import Settings
 from icmhcodec.errors import IcmhError, UsageError
@@ -19,11 +19,14 @@ if TYPE_CHECKING:
 
     from icmhcodec.pipeline.codec import Codec
     from icmhcodec.pipeline.encode import Encoded
+    from icmhcodec.pipeline.video.clip_encode import EncodedClip
 
+OF_PICTURES = ("size", "task_size", "mask", "profile", "effort", "tile")
+OF_CLIPS = ("gop", "inter", "fps", "frames", "no_audio")
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".avif")
 
 
-@click.command(short_help="Code pictures into .icm files.")
+@click.command(short_help="Code pictures and clips into .icm files.")
 @options.inputs
 @options.outputs("File, or folder for several inputs; default: NAME.icm beside the input.")
 @click.option(
@@ -33,7 +36,9 @@ PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".avif")
     help="0 (smallest) to 9 (best), fractions allowed; default 4.",
 )
 @click.option(
-    "--bpp", type=click.FloatRange(min=0, min_open=True), help="Largest file, in bits per pixel."
+    "--bpp",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Largest file, in bits per pixel; of a clip, without its sound.",
 )
 @options.size("--size", "Largest file, in bytes: 20000, 20k, 1.5M.")
 @options.size("--task-size", "Largest part of the tasks, header included, in bytes.")
@@ -62,6 +67,14 @@ PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".avif")
     default=None,
     help="Whether people get a layer; default: yes, with --profile machine no.",
 )
+@click.option(
+    "-e",
+    "--effort",
+    type=click.IntRange(1, 9),
+    default=1,
+    show_default=True,
+    help="Search for a smaller file of the same quality: 3 takes some ten times as long.",
+)
 @click.option("--portable", is_flag=True, help="Write masks out; decoding needs no predictor.")
 @click.option("--base", default="mbt2018-mean-gain", show_default=True, help="Base codec.")
 @click.option(
@@ -76,7 +89,25 @@ PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".avif")
     help="Side of tiles that decode alone, a multiple of 64, 0: none; default: 1024 above 16 "
     "megapixels.",
 )
-@click.option("--strip", is_flag=True, help="Leave out EXIF and XMP; the colour profile stays.")
+@click.option(
+    "--strip", is_flag=True, help="Leave out EXIF, XMP and a clip's tags; the colour profile stays."
+)
+@click.option("--clip", is_flag=True, help="INPUT is a clip: of a folder its pictures are frames.")
+@click.option(
+    "--gop",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Of a clip: frames from one that is coded alone to the next; default 32.",
+)
+@click.option("--inter", metavar="CODEC", help="Of a clip: codec of its other frames; default dvc.")
+@click.option(
+    "--fps",
+    callback=options.parse_rate,
+    metavar="RATE",
+    help="Of a clip: frames per second; frames are repeated or left out. Of a folder its rate, 25.",
+)
+@options.frames
+@click.option("--no-audio", is_flag=True, help="Of a clip: leave its sound out.")
 @options.machine
 @options.jobs
 @options.force
@@ -95,47 +126,98 @@ def command(
     jobs: int,
     force: bool,
     as_json: bool,
+    clip: bool,
     **choices: Any,
 ) -> int:
-    """Code pictures into .icm files, the layers of tasks first.
+    """Code pictures and clips into .icm files, the layers of tasks first.
 
     INPUT is a file, a folder, a glob, or - for stdin (to stdout without -o); of a folder's those
-    are left out whose .icm file is there and newer.
+    are left out whose .icm file is there and newer. Pictures are PNG, JPEG, WebP, TIFF and AVIF,
+    clips what FFmpeg reads.
 
     \b
     icmh encode photo.jpg                      photo.icm
     icmh encode photo.jpg --task det -q 5      with a layer for detectors
     icmh encode photos/ -o coded/ --bpp 0.5    a folder, no file above 0.5 bpp
     icmh encode photos/ -o coded/ --jobs 4     in four processes
+    icmh encode street.mp4 --task det          street.icm, with its sound
+    icmh encode frames/ --clip --fps 30        frames.icm, of a folder of frames
     """
     _check_choices(choices)
-    planned = files.plan(inputs, PICTURES, output, ".icm")
+    planned = files.plan(inputs, (*PICTURES, *clips.SUFFIXES), output, ".icm", whole_folders=clip)
+    moving = frozenset(job.source for job in planned if clip or clips.is_clip(job.source))
+    if moving and jobs > 1:
+        raise UsageError("--jobs is for pictures; clips are coded one after another")
     if as_json and any(job.target == STREAM for job in planned):
         raise UsageError("--json and the file cannot share stdout; give -o FILE")
 
     def check(job: Job) -> None:
-        files.check_source(job.source)
+        if not (clip and job.source.is_dir()):
+            files.check_source(job.source)
+        if job.source in moving:
+            clips.refuse(job, _of_pictures(choices), "a clip", "pictures")
+        else:
+            clips.refuse(job, {name: choices[name] for name in OF_CLIPS}, "a picture", "clips")
         files.check_target(job.target, [job.source], force=force)
 
-    def finish(job: Job, encoded: Encoded) -> None:
-        files.write(job.target, encoded.data, force=force)
-        if job.target != STREAM or settings.verbose:
-            _report(job, encoded, as_json)
-        if not encoded.met:
-            raise IcmhError(_unmet(choices, encoded))
+    def finish(job: Job, encoded: Encoded | EncodedClip) -> None:
+        from icmhcodec.pipeline.encode import Encoded
 
-    start = partial(_start, choices, base, device, threads, precision)
-    return batch.run("encode", planned, check, start, finish, processes=jobs, threads=threads)
+        if isinstance(encoded, Encoded):
+            files.write(job.target, encoded.data, force=force)
+        if job.target != STREAM or settings.verbose:
+            if isinstance(encoded, Encoded):
+                _report(job, encoded, as_json)
+            else:
+                clips.report(job, encoded, as_json)
+        if not encoded.met:
+            size = len(encoded.data) if isinstance(encoded, Encoded) else encoded.size
+            raise IcmhError(_unmet(choices, size, encoded.quality))
+
+    start = partial(_start, moving, choices, base, device, threads, precision, force)
+    title = None if moving else "encode"
+    return batch.run(title, planned, check, start, finish, processes=jobs, threads=threads)
 
 
 def _start(
-    choices: dict[str, Any], base: str, device: str, threads: int | None, precision: str
-) -> Callable[[Job], Encoded]:
+    moving: frozenset[Path],
+    choices: dict[str, Any],
+    base: str,
+    device: str,
+    threads: int | None,
+    precision: str,
+    force: bool,
+) -> Callable[[Job], Encoded | EncodedClip]:
     from icmhcodec.pipeline.codec import Codec
 
     codec = Codec(base, device=device, threads=threads, precision=precision)
-    arguments = _arguments(choices)
-    return lambda job: _encode(codec, job.source, arguments)
+    arguments, of_clips = _arguments(choices), _clip_arguments(choices)
+
+    def work(job: Job) -> Encoded | EncodedClip:
+        if job.source in moving:
+            return clips.encode(codec, job, of_clips, force=force)
+        return _encode(codec, job.source, arguments)
+
+    return work
+
+
+def _of_pictures(choices: dict[str, Any]) -> dict[str, Any]:
+    """What was given of options that are for pictures alone."""
+    usual = {"profile": "scalable", "effort": 1}
+    return {
+        name: choices[name] if choices[name] != usual.get(name) else None for name in OF_PICTURES
+    }
+
+
+def _clip_arguments(choices: dict[str, Any]) -> dict[str, Any]:
+    """Turn choices on the command line into those of `Codec.encode_clip`."""
+    names = ("tasks", "quality", "bpp", "portable", "skip", "strip", "fps", "frames", "gop")
+    given = {name: choices[name] for name in (*names, "inter") if choices[name] is not None}
+    human = choices["with_human"] is not False
+    return {
+        "frames": (0, None), "fps": None, **given, "with_human": human,
+        "audio": not choices["no_audio"],
+    }  # fmt: skip
 
 
 def _check_choices(choices: dict[str, Any]) -> None:
@@ -153,7 +235,7 @@ def _check_choices(choices: dict[str, Any]) -> None:
 
 def _arguments(choices: dict[str, Any]) -> dict[str, Any]:
     """Turn choices on the command line into those of `Codec.encode`."""
-    arguments = dict(choices)
+    arguments = {name: value for name, value in choices.items() if name not in OF_CLIPS}
     mask = arguments.pop("mask")
     if mask is not None:
         arguments["masks"] = {choices["tasks"][0].partition(":")[0]: _read_mask(mask)}
@@ -175,14 +257,18 @@ def _read_mask(path: Path) -> np.ndarray[Any, np.dtype[np.bool_]]:
 def _encode(codec: Codec, source: Path, arguments: dict[str, Any]) -> Encoded:
     from icmhcodec import imageio
 
-    return codec.encode(imageio.read(source), **arguments)
+    try:
+        picture = imageio.read(files.read_stdin() if source == STREAM else source)
+    except IcmhError as error:
+        raise type(error)(str(error).replace("the data", "stdin", 1)) from error
+    return codec.encode(picture, **arguments)
 
 
-def _unmet(choices: dict[str, Any], encoded: Encoded) -> str:
+def _unmet(choices: dict[str, Any], size: int, quality: float) -> str:
     name = next(name for name in ("task_size", "bpp", "size") if choices[name] is not None)
     return (
         f"--{name.replace('_', '-')} {choices[name]} cannot be met; wrote the nearest, "
-        f"{len(encoded.data):,} bytes at quality {encoded.quality:.4g}"
+        f"{size:,} bytes at quality {quality:.4g}"
     )
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import glob
+import io
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, BinaryIO, TextIO
 
 from icmhcodec.errors import ExistsError, FormatError, IcmhError, UsageError
 
@@ -30,24 +32,33 @@ def plan(
     inputs: Sequence[Path],
     suffixes: Sequence[str],
     output: str | None,
-    suffix: str,
+    suffix: str | Callable[[Path], str],
     infix: str = "",
+    *,
+    whole_folders: bool = False,
 ) -> list[Job]:
     """Say where each result goes: beside its input, into the folder or to the file `output`.
 
-    A result is named as its input, with `infix` and `suffix` at the end. A folder is meant where
-    `output` is one or ends with a slash, and where an input is a folder or a glob.
+    A result is named as its input, with `infix` and `suffix` at the end, which may depend on the
+    input. A folder is meant where `output` is one or ends with a slash, and where an input is a
+    folder or a glob. With `whole_folders` a folder is one input.
     """
-    sources = expand(inputs, suffixes)
-    several = len(sources) > 1 or any(given.is_dir() or _is_glob(given) for given in inputs)
+    sources = list(dict.fromkeys(inputs)) if whole_folders else expand(inputs, suffixes)
+    bulk = not whole_folders and any(given.is_dir() or _is_glob(given) for given in inputs)
+    several = len(sources) > 1 or bulk
     folder = _folder(output, several)
     jobs = []
     for source in sources:
-        stem = "stdin" if source == STREAM else source.stem.removesuffix(infix)
-        if output is None:
-            target = STREAM if source == STREAM else source.with_name(stem + infix + suffix)
+        if source == STREAM:
+            stem = "stdin"
         else:
-            target = folder / (stem + infix + suffix) if folder else Path(output)
+            stem = source.resolve().name if source.is_dir() else source.stem.removesuffix(infix)
+        ending = infix + (suffix if isinstance(suffix, str) else suffix(source))
+        if output is None:
+            beside = source.resolve() if source.is_dir() else source
+            target = STREAM if source == STREAM else beside.with_name(stem + ending)
+        else:
+            target = folder / (stem + ending) if folder else Path(output)
         jobs.append(Job(source, target, in_bulk=several))
     _refuse_clashes(jobs)
     return jobs
@@ -137,7 +148,7 @@ def read_icm(source: Path) -> bytes:
     """
     check_source(source)
     if source == STREAM:
-        data = sys.stdin.buffer.read()
+        data = read_stdin()
     else:
         from icmhcodec.imageio.atomic import read_whole
 
@@ -145,6 +156,72 @@ def read_icm(source: Path) -> bytes:
     if not data:
         raise FormatError(f"{name(source)} is empty; an .icm file is expected")
     return data
+
+
+def beginning(source: Path, size: int) -> bytes:
+    """Look at the first bytes of a file or of stdin, which loses nothing by it."""
+    check_source(source)
+    if source == STREAM:
+        begun = _looked_at() or sys.stdin.buffer.read(size)
+        _unread.append((sys.stdin, begun))
+        return begun
+    with source.open("rb") as file:
+        return file.read(size)
+
+
+@contextmanager
+def reading(source: Path) -> Iterator[BinaryIO]:
+    """Read a file or stdin as a stream."""
+    check_source(source)
+    if source == STREAM:
+        yield io.BufferedReader(_Stdin(_looked_at()))
+        return
+    with source.open("rb") as file:
+        yield file
+
+
+@contextmanager
+def writing(target: Path, *, force: bool) -> Iterator[BinaryIO]:
+    """Write to a stream that becomes a whole file or none, or to stdout."""
+    if target == STREAM:
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+        return
+    from icmhcodec.imageio.atomic import atomic_stream
+
+    with atomic_stream(target, force=force) as stream:
+        yield stream
+
+
+# What was looked at of stdin, of that very one, and is still to be read.
+_unread: list[tuple[TextIO, bytes]] = []
+
+
+def _looked_at() -> bytes:
+    stdin, begun = _unread.pop() if _unread else (sys.stdin, b"")
+    return begun if stdin is sys.stdin else b""
+
+
+def read_stdin() -> bytes:
+    """All of stdin, what was looked at of it included."""
+    return _looked_at() + sys.stdin.buffer.read()
+
+
+class _Stdin(io.RawIOBase):
+    """Stdin behind what was looked at of it."""
+
+    def __init__(self, begun: bytes) -> None:
+        self._begun = begun
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        stdin: Any = sys.stdin.buffer  # which is a buffered one, and has read1
+        data = self._begun or stdin.read1(len(buffer))
+        data, self._begun = data[: len(buffer)], self._begun[len(buffer) :]
+        buffer[: len(data)] = data
+        return len(data)
 
 
 def check_source(source: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from icmhcodec.cli import files, options
+from icmhcodec.cli import files, options, video
 from icmhcodec.cli.files import STREAM
 from icmhcodec.cli.report import detail
 from icmhcodec.errors import UsageError
@@ -33,6 +33,9 @@ def command(parts: tuple[Path, ...], output: Path, force: bool) -> None:
     if parts.count(STREAM) > 1:
         raise UsageError("only one part can come from stdin")
     files.check_target(output, parts, force=force)
+    if video.is_sequence(parts[0]):
+        video.join(parts, output, force=force)
+        return
     blobs = []
     for part in parts:
         with files.blamed(part):

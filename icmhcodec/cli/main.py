@@ -15,7 +15,18 @@ import click
 from icmhcodec.cli import options
 from icmhcodec.cli.report import Settings, complain, describe, help_if_alone
 
-COMMANDS = ("encode", "decode", "info", "split", "join", "verify", "bench", "models", "train")
+COMMANDS = (
+    "encode",
+    "decode",
+    "info",
+    "split",
+    "join",
+    "verify",
+    "show",
+    "bench",
+    "models",
+    "train",
+)
 
 EPILOG = """\b
 Exit codes:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from icmhcodec.cli import files, options, tables
 from icmhcodec.cli.report import help_if_alone
 from icmhcodec.errors import FormatError, MissingWeightsError
+
+if TYPE_CHECKING:
+    from icmhcodec.modelfile import ModelFile
 
 COLUMNS = ("id", "kind", "task", "base", "profile", "fingerprint", "from")
 
@@ -79,14 +83,18 @@ def verify(names: tuple[str, ...]) -> None:
 @click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
 @options.common
 def add(file: Path) -> None:
-    """Add a base codec's or a bundle's file to those that are here."""
+    """Add a codec's or a bundle's file, or a checkpoint (.pth.tar) of CompressAI's zoo."""
     from icmhcodec import modelfile
     from icmhcodec.adapters import bundles
-    from icmhcodec.codecs import registry, weights
+    from icmhcodec.codecs import registry, weights, zoo
+    from icmhcodec.codecs.video import contract
+    from icmhcodec.codecs.video import registry as video
 
     files.check_source(file)
-    kind = modelfile.read(file).kind
-    reference = registry.add(file) if kind == weights.KIND else bundles.add(file)
+    zipped = file.name.endswith(zoo.SUFFIX)
+    kind = weights.KIND if zipped else modelfile.read(file).kind
+    adders = {weights.KIND: registry.add, contract.KIND: video.add}
+    reference = adders.get(kind, bundles.add)(file)
     click.echo(f"{reference.id} {reference.fingerprint.hex()}: added")
 
 
@@ -97,16 +105,19 @@ def remove(name: str) -> None:
     """Remove what was added, by its id or fingerprint; the package's own stay."""
     from icmhcodec.adapters import bundles
     from icmhcodec.codecs import registry
+    from icmhcodec.codecs.video import registry as video
 
-    for path in registry.remove(name) or bundles.remove(name):
+    for path in registry.remove(name) or video.remove(name) or bundles.remove(name):
         click.echo(f"{path}: removed")
 
 
 def _paths() -> Iterator[Path]:
     from icmhcodec.adapters import bundles
     from icmhcodec.codecs import registry
+    from icmhcodec.codecs.video import registry as video
 
     yield from (path for _, path in registry.available())
+    yield from (path for path, _ in video.available())
     yield from (path for path, _ in bundles.available())
 
 
@@ -121,16 +132,19 @@ def _summary(path: Path) -> dict[str, str]:
     from icmhcodec import modelfile
     from icmhcodec.adapters import bundles
     from icmhcodec.codecs import weights
+    from icmhcodec.codecs.video import contract
 
     model = modelfile.read(path)
-    base = model.kind == weights.KIND
+    codecs = {weights.KIND: weights.fingerprint, contract.KIND: contract.fingerprint}
+    fingerprint = codecs.get(model.kind, modelfile.fingerprint)
+    profile = "" if model.kind in codecs else model.metadata.get("profile", "scalable")
     return {
         "id": model.id,
         "kind": model.kind,
         "task": model.metadata.get("task", ""),
         "base": model.metadata.get("base", ""),
-        "profile": "" if base else model.metadata.get("profile", "scalable"),
-        "fingerprint": (weights if base else modelfile).fingerprint(model.tensors).hex(),
+        "profile": profile,
+        "fingerprint": fingerprint(model.tensors).hex(),
         "from": "package" if path.parent == bundles.PACKAGED else "user",
     }
 
@@ -138,24 +152,45 @@ def _summary(path: Path) -> dict[str, str]:
 def _check(path: Path, fingerprint: str) -> None:
     """Build the networks; FormatError where the tensors are not those of a model."""
     from icmhcodec import modelfile
-    from icmhcodec.adapters import bundles, sfma
+    from icmhcodec.adapters import bundles, kinds, picture
     from icmhcodec.codecs import registry, weights
-    from icmhcodec.codecs.hyperprior import Hyperprior
-    from icmhcodec.masks.predictor import MaskPredictor
+    from icmhcodec.codecs.architectures import build
+    from icmhcodec.codecs.video import contract
+    from icmhcodec.codecs.video import registry as video
+    from icmhcodec.masks import kinds as predictors
 
     model = modelfile.read(path)
-    if model.kind == weights.KIND:
-        Hyperprior(model)
+    if model.kind in (weights.KIND, contract.KIND):
+        (build if model.kind == weights.KIND else video.build)(model)
         if model.metadata.get("fingerprint") != fingerprint:
             raise FormatError("its tensors are not those that were exported; fetch it again")
         return
     if path.parent != bundles.PACKAGED and fingerprint not in path.stem:
         raise FormatError("its tensors are not those that were added; remove it and add it again")
+    if any(model.metadata["base"] == metadata["id"] for _, metadata in video.available()):
+        _check_video(model)
+        return
     base = registry.load(model.metadata["base"])
     if base.fingerprint.hex() != model.metadata["base_fingerprint"]:
         raise MissingWeightsError(f"it was trained on other weights of {base.id}; train it again")
     if model.kind == "predictor":
-        MaskPredictor(model.tensors)
+        predictors.load(model.tensors)
     else:
-        sfma.load_stages(model.tensors, "encoder", len(base.encoder_channels))
-        sfma.load_stages(model.tensors, "decoder", len(base.decoder_channels))
+        kinds.load_stages(model.tensors, "encoder", len(base.encoder_channels))
+        kinds.load_stages(model.tensors, "decoder", len(base.decoder_channels))
+        picture.load_task_adapter(model.tensors)
+
+
+def _check_video(model: ModelFile) -> None:
+    """Build a bundle's networks on a video codec."""
+    from icmhcodec.adapters import video as adapters
+    from icmhcodec.codecs.video import registry
+    from icmhcodec.masks import video as masks
+
+    base = registry.load(model.metadata["base"])
+    if base.fingerprint.hex() != model.metadata["base_fingerprint"]:
+        raise MissingWeightsError(f"it was trained on other weights of {base.id}; train it again")
+    if model.kind == "predictor":
+        masks.load(model.tensors)
+    else:
+        adapters.load_video_adapter(model.tensors)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,6 +19,8 @@ COMMAND_LINE = "icmhcodec.command_line"
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kM]?)B?")
 _CROP = re.compile(r"(\d{1,9}),(\d{1,9}),(\d{1,9}),(\d{1,9})")
+_FRAMES = re.compile(r"(\d{0,12}):(\d{0,12})")
+_RATE = re.compile(r"(\d{1,6}(?:\.\d{1,6})?)(?:/(\d{1,6}))?")
 _UNITS = {"": 1, "k": 1_000, "M": 1_000_000}
 
 
@@ -120,6 +123,40 @@ def parse_crop(
     if match is None or not int(match[3]) or not int(match[4]):
         raise click.BadParameter(f"{value!r} is no region; write x,y,width,height", ctx, param)
     return int(match[1]), int(match[2]), int(match[3]), int(match[4])
+
+
+def parse_frames(
+    ctx: click.Context, param: click.Parameter, value: str | None
+) -> tuple[int, int | None] | None:
+    """Read a range of frames, `100:250`, `100:` or `:250`: the first, and one behind the last."""
+    if value is None:
+        return None
+    match = _FRAMES.fullmatch(value)
+    if match is None or (match[2] and int(match[2]) <= int(match[1] or 0)):
+        raise click.BadParameter(f"{value!r} is no range; write 100:250, 100: or :250", ctx, param)
+    return int(match[1] or 0), int(match[2]) if match[2] else None
+
+
+def parse_rate(ctx: click.Context, param: click.Parameter, value: str | None) -> Fraction | None:
+    """Read a number of frames per second: `25`, `29.97` or `30000/1001`."""
+    if value is None:
+        return None
+    match = _RATE.fullmatch(value)
+    try:
+        rate = Fraction(match[1]) / Fraction(match[2] or 1) if match else Fraction(0)
+    except ZeroDivisionError:
+        rate = Fraction(0)
+    if not rate:
+        raise click.BadParameter(f"{value!r} is no rate; write 25 or 30000/1001", ctx, param)
+    return rate
+
+
+frames = click.option(
+    "--frames",
+    metavar="A:B",
+    callback=parse_frames,
+    help="Of a clip: from frame A, the first being 0, up to the one before B.",
+)
 
 
 def parse_tasks(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from icmhcodec.cli import files, options
+from icmhcodec.cli import files, options, video
 from icmhcodec.cli.files import STREAM
 from icmhcodec.cli.report import detail
 from icmhcodec.errors import UsageError
@@ -49,6 +49,9 @@ def command(
     for target in targets:
         files.check_target(target, [source], force=force)
     with files.blamed(source):
+        if video.is_sequence(source):
+            video.split(source, tasks, output, rest, force=force)
+            return
         data = files.read_icm(source)
         part = container.split(data, tasks)
         left = container.rest(data, tasks) if rest is not None else b""

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from icmhcodec.cli import batch, files, options, tables
+from icmhcodec.cli import batch, files, options, tables, video
 from icmhcodec.cli.files import Job
 from icmhcodec.errors import FormatError
+
+if TYPE_CHECKING:
+    from icmhcodec.pipeline.codec import Codec
 
 
 @click.command(short_help="Check files for damage.")
@@ -39,12 +43,16 @@ def command(
     def start() -> Callable[[Job], None]:
         from icmhcodec import container
 
-        decode = _decoder(device, threads, precision) if full else None
+        codec = _codec(device, threads, precision) if full else None
 
         def work(job: Job) -> None:
+            if video.is_sequence(job.source):
+                check = codec.verify_clip if codec else None
+                video.verify(job.source, as_json=as_json, full=check)
+                return
             data = files.read_icm(job.source)
             file = container.parse(data, partial=True)
-            findings = decode(data) if decode else list(file.damage)
+            findings = codec.verify(data, full=True) if codec else list(file.damage)
             if as_json:
                 result = {"file": str(job.source), "damage": findings, "missing": file.missing}
                 tables.print_json(result)
@@ -59,8 +67,7 @@ def command(
     return batch.run("verify", jobs, lambda job: files.check_source(job.source), start)
 
 
-def _decoder(device: str, threads: int | None, precision: str) -> Callable[[bytes], list[str]]:
+def _codec(device: str, threads: int | None, precision: str) -> Codec:
     from icmhcodec.pipeline.codec import Codec
 
-    codec = Codec(device=device, threads=threads, precision=precision)
-    return lambda data: codec.verify(data, full=True)
+    return Codec(device=device, threads=threads, precision=precision)

@@ -52,6 +52,14 @@ def test_a_task_part_gives_the_task_picture(run: Run, coded: Path) -> None:
     assert not np.array_equal(pixels("coded.png"), pixels("part.png"))
 
 
+def test_what_adapted_a_picture_is_said(run: Run, photo: Path) -> None:
+    run("encode", photo, "--task", "det", "-o", "x.icm")
+    said = run("-v", "decode", "x.icm", "--task", "det", "-o", "x.png").stderr
+    assert "x.png: the picture of layer det (adapters: decoder)\n" in said
+    said = run("-v", "decode", "x.icm", "-o", "y.png").stderr
+    assert "y.png: the picture of layer human\n" in said
+
+
 def test_formats_and_pipes(run: Run, coded: Path) -> None:
     for name in ("a.jpg", "a.webp", "a.tif"):
         assert run("decode", coded, "-o", name).exit_code == 0

@@ -13,13 +13,25 @@ from .conftest import Run, lines, sample
 def test_bytes_add_up_to_the_file(run: Run, icm: Path) -> None:
     result = run("info", icm)
     assert result.exit_code == 0
-    rows = [line.split() for line in result.stdout.splitlines()[2:-1]]
+    costs, makers, rest = result.stdout.split("\n\n")
+    rows = [line.split() for line in costs.splitlines()[2:]]
     sizes = [int(row[3 if row[0] == "hyper" else 2].replace(",", "")) for row in rows]
     offsets = [int(row[2 if row[0] == "hyper" else 1].replace(",", "")) for row in rows]
     assert sum(sizes) == icm.stat().st_size
     assert offsets == [sum(sizes[:n]) for n in range(len(sizes))]
     assert [row[0] for row in rows] == ["header", "hyper", "det:2", "exif", "human"]
-    assert "derived mask, predictor det-0, adapter det-0" in result.stdout
+    assert int(rows[2][-1].replace(",", "")) == offsets[3]
+    assert int(rows[4][-1].replace(",", "")) == icm.stat().st_size
+    assert "derived mask, predictor det-0 (not here), adapter det-0 (not here)" in makers
+    assert rest.startswith("header and frames: ")
+    assert max(map(len, result.stdout.splitlines()[1:])) <= 80
+
+
+def test_what_is_here_is_told_from_what_is_not(run: Run, photo: Path) -> None:
+    run("encode", photo, "--task", "det", "-o", "x.icm")
+    said = run("info", "x.icm").stdout
+    assert "derived mask, predictor det-0, adapter det-0 (decoder)" in said
+    assert ", scalable, " in said.splitlines()[0]
 
 
 def test_json(run: Run, icm: Path) -> None:
@@ -29,7 +41,10 @@ def test_json(run: Run, icm: Path) -> None:
     det = found["layers"][0]
     assert det["bits"] == 8 * det["bytes"]
     assert det["fill"] == 50 / 192
-    assert det["end"] == det["offset"] + det["bytes"]
+    assert det["end"] == det["offset"] + det["bytes"] == det["needs"]
+    assert found["profile"] == "scalable"
+    assert det["adapter"]["installed"] is False
+    assert det["task_adapter"] is None
 
 
 def test_what_a_part_has_not_is_said(run: Run, icm: Path) -> None:

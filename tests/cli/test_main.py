@@ -25,11 +25,6 @@ def test_help_lists_the_commands_and_exit_codes(run: Run) -> None:
         assert f"\n    {code:<3}  " in result.stdout
 
 
-def test_commands_not_yet_made_are_not_listed(run: Run) -> None:
-    assert "show" not in COMMANDS
-    assert run("show").exit_code == 2
-
-
 @pytest.mark.parametrize("command", [(), *((name,) for name in COMMANDS)])
 def test_every_command_has_help(run: Run, command: tuple[str, ...]) -> None:
     result = run(*command, "-h")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from icmhcodec import modelfile
-from icmhcodec.adapters.sfma import export_stages, stage_adapters
+from icmhcodec.adapters.kinds import export_stages, stage_adapters
 from icmhcodec.codecs import registry
 
 from .conftest import Run, lines
@@ -93,3 +93,11 @@ def test_errors(run: Run, arguments: tuple[str, ...], code: int) -> None:
     result = run("models", *arguments)
     assert result.exit_code == code
     assert len(lines(result)) == 1
+
+
+def test_a_checkpoint_under_another_name_is_refused(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "anchor.pth.tar"
+    path.write_bytes(b"0")
+    result = run("models", "add", path)
+    assert result.exit_code == 3
+    assert "the one it is published under" in lines(result)[0]

@@ -15,7 +15,6 @@ from icmhcodec.training.loop import Point, Progress, Validation
 
 from .conftest import Run, lines
 
-ADAPTER = ("train", "adapter", "--task", "det", "--data", ".", "--minutes", "1", "--out", "out")
 BASE = ("train", "base", "photos", "-o", "out")
 TINY = str(registry.WEIGHTS / "test-tiny.safetensors")
 RECIPE = """
@@ -44,10 +43,6 @@ def _one_thread(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        ((*ADAPTER, "--resume"), 2, "no state to resume"),
-        ((*ADAPTER, "--data", "none"), 2, "none: no such folder"),
-        ((*ADAPTER, "--out", "begun"), 2, "--resume goes on"),
-        ((*ADAPTER, "--minutes", "0"), 2, "--minutes"),
         (("train", "base", "none", "-o", "out"), 2, "none: no such folder"),
         ((*BASE, "--recipe", "fast"), 2, "recipe fast: the package has cpu, gpu"),
         ((*BASE, "--init", "none"), 2, "none: no such file"),

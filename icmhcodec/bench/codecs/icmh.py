@@ -2,9 +2,10 @@
 
 Transforms run in the precision that users get by default, which the identity names: it depends on
 the machine and moves pictures by rounding, bits hardly.
-Options are a profile, a base codec, or both: `icmh:machine`, `icmh:test-tiny`,
-`icmh:test-tiny:plain`. A family of CompressAI's fixed-rate codecs is one base codec whose points
-are their numbers: `icmh:mbt2018-mean`.
+Options are a profile, a base codec, the level of the task's layer, or some of them:
+`icmh:machine`, `icmh:test-tiny`, `icmh:test-tiny:plain`, `icmh:scalable:level1`. A family of
+CompressAI's fixed-rate codecs is one base codec whose points are their numbers:
+`icmh:mbt2018-mean`.
 """
 
 from __future__ import annotations
@@ -20,12 +21,15 @@ from icmhcodec.bench.contract import HUMAN, ComparedCodec, Decoded, Pixels, Reso
 from icmhcodec.codecs import registry
 from icmhcodec.container import Reference
 from icmhcodec.errors import MissingWeightsError, UsageError
+from icmhcodec.masks.predictor import LEVELS
 from icmhcodec.pipeline.codec import DEFAULT_BASE, Codec
+from icmhcodec.pipeline.encode import DEFAULT_LEVEL
 from icmhcodec.pipeline.networks import default_precision, reference_of
 
 POINTS = (0.0, 1.5, 3.0, 4.5, 6.0, 7.5, 9.0)
 FIXED_QUALITY = 4.0  # changes nothing in a fixed-rate codec
 PLAIN = "plain"
+_LEVELS = {f"level{level}": level for level in range(1, LEVELS + 1)}
 # What decides a task's layer of each profile.
 NEEDED = {"scalable": "predictor", "machine": "adapter"}
 
@@ -40,6 +44,7 @@ class IcmhCodec:
         tasks: Sequence[str],
         bases: Mapping[float | None, str],
         resources: Resources,
+        level: int = DEFAULT_LEVEL,
     ) -> None:
         self.name = name
         self.profile = profile
@@ -48,6 +53,7 @@ class IcmhCodec:
         self._tasks = tuple(tasks)
         self._bases = bases
         self._resources = resources
+        self._level = level
 
     def identity(self) -> dict[str, str]:
         """Versions of what computes, and ids with fingerprints of all weights."""
@@ -78,8 +84,9 @@ class IcmhCodec:
             raise UsageError(f"{self.name}: has no point {point:g}; it has {known}")
         profile = "machine" if self.profile == "machine" else "scalable"
         quality = FIXED_QUALITY if fixed else point
-        codec = _codec(base, self._resources)
-        return codec.encode(pixels, tasks=self._tasks, quality=quality, profile=profile).data
+        codec = shared_codec(base, self._resources)
+        tasks = [f"{task}:{self._level}" for task in self._tasks]
+        return codec.encode(pixels, tasks=tasks, quality=quality, profile=profile).data
 
     def cut(self, data: bytes, view: str) -> bytes:
         """The split-off file of a task; a person needs the whole one."""
@@ -88,13 +95,13 @@ class IcmhCodec:
     def decode(self, data: bytes, view: str) -> Decoded:
         """The picture of a task's layer, or the human one, as RGB."""
         # Any codec decodes any file: which base it was made with stands in the file.
-        codec = _codec(next(iter(self._bases.values())), self._resources)
+        codec = shared_codec(next(iter(self._bases.values())), self._resources)
         layer = {"human": True} if view == HUMAN else {"task": view}
         return Decoded(codec.decode(data, **layer).picture.pixels)
 
 
 @lru_cache(maxsize=2)
-def _codec(base: str, resources: Resources) -> Codec:
+def shared_codec(base: str, resources: Resources) -> Codec:
     """One for all profiles of a process: the networks are what takes the memory."""
     return Codec(base, device=resources.device, threads=resources.threads)
 
@@ -115,20 +122,23 @@ def create(options: str, tasks: Sequence[str], resources: Resources) -> list[Com
     """
     words = [word for word in options.split(":") if word]
     chosen = [word for word in words if word == PLAIN or word in NEEDED]
-    bases = [word for word in words if word not in chosen]
-    if len(chosen) > 1 or len(bases) > 1:
-        raise UsageError(f"icmh:{options}: name a base codec, a profile, or both")
+    levels = [word for word in words if word in _LEVELS]
+    bases = [word for word in words if word not in chosen + levels]
+    if max(map(len, (chosen, bases, levels))) > 1:
+        raise UsageError(f"icmh:{options}: name at most one base codec, profile and level")
     base = bases[0] if bases else DEFAULT_BASE
-    name = f"icmh:{base}" if bases else "icmh"
+    name = ":".join(["icmh", *bases, *levels])
+    level = _LEVELS[levels[0]] if levels else DEFAULT_LEVEL
     family = _family(base)
     found: list[ComparedCodec] = []
-    for profile in chosen or [PLAIN, *NEEDED]:
+    for profile in chosen or ([] if levels else [PLAIN]) + [*NEEDED]:
         ready = _with_bundles(tasks, next(iter(family.values())), profile)
         if ready or profile == PLAIN:
-            found.append(IcmhCodec(name, profile, ready, family, resources))
+            found.append(IcmhCodec(name, profile, ready, family, resources, level))
     if not found:
+        profile = f"{chosen[0]} " if chosen else ""
         raise MissingWeightsError(
-            f"{name}:{chosen[0]}: no {chosen[0]} bundle for {' or '.join(tasks) or 'no task'} on "
+            f"icmh:{options}: no {profile}bundle for {' or '.join(tasks) or 'no task'} on "
             f"{base} is here; add one with 'icmh models add FILE'"
         )
     return found

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 FIXED = ("curve", "codec", "profile", "task", "point", "bpp", "bytes")
-COST = ("encode_s", "decode_s", "peak_mb")
+COST = ("encode_s", "decode_s", "encode_fps", "decode_fps", "peak_mb")
 
 
 def write(path: str | Path, report: Mapping[str, Any]) -> None:
@@ -16,7 +16,8 @@ def write(path: str | Path, report: Mapping[str, Any]) -> None:
     metrics = list(dict.fromkeys(name for row in report["rows"] for name in row["metrics"]))
     with Path(path).open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow([*FIXED, *metrics, *COST])
+        costs = [name for name in COST if any(name in row for row in report["rows"])]
+        writer.writerow([*FIXED, *metrics, *costs])
         for row in report["rows"]:
             values = [row["metrics"].get(name) for name in metrics]
-            writer.writerow([*(row[k] for k in FIXED), *values, *(row[k] for k in COST)])
+            writer.writerow([*(row[k] for k in FIXED), *values, *(row[k] for k in costs)])

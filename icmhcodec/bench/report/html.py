@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
 from itertools import groupby
 from pathlib import Path
@@ -24,6 +24,7 @@ from icmhcodec.bench.report.plot import (
     panels,
 )
 from icmhcodec.bench.report.words import (
+    amount,
     compared,
     curve_names,
     entry,
@@ -35,15 +36,30 @@ from icmhcodec.bench.report.words import (
     metric_names,
     notes,
     number,
+    of_clips,
     percent,
     ranking,
     ranking_title,
     seconds,
     span,
+    speed,
     title,
 )
 
 CSS = Path(__file__).with_name("page.css")
+# Keys of the times in a row, what a table calls them, what they are, and how they are shown.
+PICTURE_TIMES = (
+    ("encode_s", "decode_s"),
+    ("encode a picture", "decode a picture"),
+    "Median over pictures, from the fastest to the slowest point",
+    seconds,
+)
+CLIP_TIMES = (
+    ("encode_fps", "decode_fps"),
+    ("encode, frames/s", "decode, frames/s"),
+    "All frames over all time, from the slowest to the fastest point",
+    speed,
+)
 DASHES = {"-": "", "--": "6 3", ":": "2 3"}
 
 
@@ -77,7 +93,7 @@ def _section(name: str, content: str) -> str:
 def _header(report: Mapping[str, Any]) -> str:
     data, network = report["dataset"], report["network"]
     facts = [
-        ("", f"{data['images']} pictures"),
+        ("", amount(report)),
         ("", f"{data['pixels'] / 1e6:.1f} megapixels"),
         ("network ", network["id"] if network else "none"),
         ("codecs ", str(len({row["codec"] for row in report["rows"]} - {"original"}))),
@@ -101,9 +117,18 @@ def _charts(report: Mapping[str, Any]) -> str:
     return (
         f'<section>\n<h2>Curves</h2>\n<div class="charts">\n{figures}'
         f'<ul class="legend card{wide}">{head}{items}</ul>\n</div>\n'
-        '<p class="dim">Thick lines: what a task needs of the file. Dashed: pictures shrunk to the '
-        "network's input before coding, bits over the original's pixels. Bands: 95 % intervals "
-        "over pictures.</p>\n</section>\n"
+        f'<p class="dim">{_lines(report)}</p>\n</section>\n'
+    )
+
+
+def _lines(report: Mapping[str, Any]) -> str:
+    """What the lines of the charts are."""
+    thick = "Thick lines: what a task needs of the file. "
+    if of_clips(report):
+        return f"{thick}Bands: 95 % intervals over clips."
+    return (
+        f"{thick}Dashed: pictures shrunk to the network's input before coding, bits over the "
+        "original's pixels. Bands: 95 % intervals over pictures."
     )
 
 
@@ -247,21 +272,20 @@ def _example(example: Example) -> str:
 
 
 def _times(report: Mapping[str, Any]) -> str:
+    keys, heads, what, show = CLIP_TIMES if of_clips(report) else PICTURE_TIMES
     rows = []
     for curve in curve_names(report):
         own = [row for row in report["rows"] if row["curve"] == curve]
-        encode, decode = ([row[key] for row in own] for key in ("encode_s", "decode_s"))
-        values = [_range(encode), _range(decode), f"{max(row['peak_mb'] for row in own):.0f}"]
+        values = [_range([row[key] for row in own], show) for key in keys]
+        values.append(f"{max(row['peak_mb'] for row in own):.0f}")
         rows.append(_line(curve, (f"<td>{escape(value)}</td>" for value in values)))
-    caption = (
-        f"Median over pictures, from the fastest to the slowest point; {report['machine']['cores']}"
-        f" cores of {report['machine']['processor']}"
-    )
-    return _table(caption, ["curve", "encode a picture", "decode a picture", "peak MB"], rows)
+    machine = report["machine"]
+    caption = f"{what}; {machine['cores']} cores of {machine['processor']}"
+    return _table(caption, ["curve", *heads, "peak MB"], rows)
 
 
-def _range(values: Sequence[float]) -> str:
-    low, high = seconds(min(values)), seconds(max(values))
+def _range(values: Sequence[float], show: Callable[[float], str]) -> str:
+    low, high = show(min(values)), show(max(values))
     return low if low == high else f"{low} to {high}"
 
 

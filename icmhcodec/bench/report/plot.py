@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from icmhcodec.bench.report.words import (
+    amount,
     curve_names,
     is_own,
     is_task,
@@ -37,9 +38,19 @@ COLORS = {
     "vvc": "#8f6a3d",
     "bpg": "#5f7a1f",
     "simulcast": "#b8860b",
+    "x264": "#868e96",
+    "x265": "#1c7ed6",
+    "svt-av1": "#e8890c",
+    "all-intra": "#7048e8",
 }
 SPARE = ("#0c8599", "#a61e4d", "#5c940d", "#364fc7")
-PROFILE_COLORS = {"icmh/plain": "#f783ac", "icmh/machine": "#862e9c"}
+# Another encoder's habits on one and the same format.
+OPTION_COLORS = {"x264:zerolatency": "#5f7a1f", "x265:zerolatency": "#2b8a9d"}
+PROFILE_COLORS = {
+    "icmh/plain": "#f783ac",
+    "icmh/machine": "#862e9c",
+    "all-intra/scalable": "#4527a0",
+}
 INK, PAPER, GRID = "#212529", "#ffffff", "#e3e6e9"
 
 
@@ -47,7 +58,7 @@ def color(curve: str) -> str:
     """Colour of a curve: that of its codec's family, the same in every report."""
     codec, _, rest = curve.partition("/")
     family = codec.split("@")[0].split(":")[0]
-    profile = PROFILE_COLORS.get(f"{family}/{rest.split('/')[0]}")
+    profile = PROFILE_COLORS.get(f"{family}/{rest.split('/')[0]}") or OPTION_COLORS.get(codec)
     return profile or COLORS.get(family) or SPARE[sum(map(ord, family)) % len(SPARE)]
 
 
@@ -81,7 +92,7 @@ def write(path: str | Path, report: Mapping[str, Any]) -> None:
             panel(figure.add_subplot(1, len(chosen), number), report, metric)
         _legend(figure, report)
         data, network = report["dataset"], report["network"]
-        about = f"{data['name']}, {data['images']} pictures"
+        about = f"{data['name']}, {amount(report)}"
         about += f", {network['id']}" if network else ""
         figure.suptitle(about, x=0.008, ha="left", fontsize=11, color="#666c72")
         figure.savefig(path, dpi=160, metadata={"Date": None} if kind == ".svg" else None)

@@ -17,7 +17,26 @@ TITLES = {
 }
 DIGITS = {"psnr": 2, "ms_ssim": 4, "ms_ssim_db": 2, "lpips": 4}
 SMALL_SET = 1000
+CLIP_NOTES = (
+    "x264, x265 and SVT-AV1 are counted as elementary streams, without a container; icmh and "
+    "all-intra as whole files with theirs.",
+    "PSNR is that of RGB, its mean over a clip's frames (at most 60 dB each), then over clips.",
+    "x264, x265 and SVT-AV1 run in one thread, since their bytes depend on the number of threads.",
+)
 MINUS = "\N{MINUS SIGN}"
+
+
+def of_clips(report: Mapping[str, Any]) -> bool:
+    """Whether a report is of clips, not of pictures."""
+    return "clips" in report["dataset"]
+
+
+def amount(report: Mapping[str, Any]) -> str:
+    """How many pictures a report is of, or how many clips and frames."""
+    data = report["dataset"]
+    if not of_clips(report):
+        return f"{data['images']} pictures"
+    return f"{data['clips']} clip{'s' * (data['clips'] != 1)}, {data['images']} frames"
 
 
 def title(metric: str) -> str:
@@ -43,6 +62,13 @@ def span(values: Sequence[float]) -> str:
 def seconds(value: float) -> str:
     """Time with two figures, in ms or s."""
     return f"{value * 1000:.2g} ms" if value < 0.0995 else f"{value:.2f} s"
+
+
+def speed(value: float | None) -> str:
+    """Frames per second with two figures, or whole ones; a dash where there are none."""
+    if value is None:
+        return "\N{EN DASH}"
+    return f"{value:.0f}" if value >= 9.95 else f"{value:.2g}"
 
 
 def metric_names(report: Mapping[str, Any]) -> list[str]:
@@ -168,8 +194,10 @@ def ranking_title(report: Mapping[str, Any]) -> str:
 
 
 def is_own(curve: str) -> bool:
-    """Whether a curve is icmh's, alone or in a simulcast."""
-    return curve.startswith("icmh") or (curve.startswith("simulcast") and "icmh" in curve)
+    """Whether a curve is icmh's, alone, in I frames alone or in a simulcast."""
+    return curve.startswith(("icmh", "all-intra")) or (
+        curve.startswith("simulcast") and "icmh" in curve
+    )
 
 
 def _ranked(report: Mapping[str, Any], metric: str, anchor: str) -> list[Mapping[str, Any]]:
@@ -196,28 +224,30 @@ def _fewer(found: Mapping[str, Any], anchor: str = "") -> str:
 
 def notes(report: Mapping[str, Any]) -> list[str]:
     """What a reader must know to judge the numbers."""
-    images, settings = report["dataset"]["images"], report["settings"]
+    settings, data = report["settings"], report["dataset"]
+    what, samples = ("clip", data["clips"]) if of_clips(report) else ("picture", data["images"])
     found = [
         "Bits are bytes of real files, headers included, over the pixels of the original "
-        "pictures; a task's curve counts only the part of the file that this task needs.",
+        f"{what}s; a task's curve counts only the part of the file that this task needs.",
         "BD-rate (Bjontegaard) is the mean difference in bits over the range of the metric that "
         "both curves cover. Interpolation (PCHIP) runs over each curve's upper envelope, never "
         f"outside of it, and needs {settings['min_points']} points and "
         f"{settings['min_overlap'] * 100:.0f} % of the shorter range in common; else there is no "
         "number.",
     ]
-    if images < SMALL_SET:
+    if samples < SMALL_SET:
         found.insert(
             0,
-            f"{images} picture{'s' * (images != 1)} are a small set: differences smaller than the "
-            "95 % intervals (bootstrap over pictures, "
-            f"{settings['resamples']} resamples) say nothing, and other pictures give other "
-            "numbers than these intervals cover where they differ in kind.",
+            f"{samples} {what}{' is' if samples == 1 else 's are'} a small set: differences "
+            f"smaller than the 95 % intervals (bootstrap over {what}s, {settings['resamples']} "
+            f"resamples) say nothing, and other {what}s give other numbers than these intervals "
+            "cover where they differ in kind.",
         )
-    if report["dataset"]["left_out"]:
+    if of_clips(report):
+        found += CLIP_NOTES
+    if data["left_out"]:
         found.append(
-            "All curves are compared on the same pictures: what failed anywhere is left out "
-            f"everywhere ({report['dataset']['left_out']} of "
-            f"{images + report['dataset']['left_out']})."
+            f"All curves are compared on the same {what}s: what failed anywhere is left out "
+            f"everywhere ({data['left_out']} of {samples + data['left_out']})."
         )
     return found

@@ -2,98 +2,82 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import Any
 
 import click
 
-from icmhcodec.cli import files, options
-from icmhcodec.cli.train import session
+from icmhcodec.cli.report import complain
+from icmhcodec.cli.train import tasks
+from icmhcodec.cli.train.tasks import Setting
 from icmhcodec.errors import UsageError
-
-STATE = "state.pt"
 
 
 @click.command()
-@click.option("--task", required=True, metavar="NAME", help="The task, such as det.")
+@tasks.asking
 @click.option(
-    "--data",
-    required=True,
-    type=click.Path(path_type=Path),
-    help="Folder of photos, without labels, searched with its subfolders.",
-)
+    "--profile", type=click.Choice(["scalable", "machine"]),
+    help="One latent for all layers, or one of the task's own.  [default: the recipe's]",
+)  # fmt: skip
 @click.option(
-    "--minutes",
-    required=True,
-    type=click.FloatRange(min=0, min_open=True),
-    help="Length of the whole training, resumed parts included.",
-)
-@click.option(
-    "-o",
-    "--out",
-    required=True,
-    type=click.Path(path_type=Path),
-    help="Folder for the state and, at the end, the bundle's two files.",
-)
-@click.option("--id", "name", help="The bundle's id; default: NAME-0.")
-@click.option("--base", default="mbt2018-mean-gain", show_default=True, help="Base codec.")
-@click.option(
-    "--network",
-    type=click.Path(path_type=Path),
-    help="Weights of the recognition network; default: where they are found.",
-)
-@click.option("--resume", is_flag=True, help="Go on from the state in the output folder.")
-@click.option("--licence", default="", help="Written into the bundle's metadata.")
-@options.machine
-@options.common
+    "--method", type=click.Choice(["adapter", "full"]), default="adapter", show_default=True,
+    help="full: all weights of the base codec learn, which gives a codec of its own.",
+)  # fmt: skip
+@click.option("--predictor", help="Kind of the mask predictor: light, icmh-net, channels, none.")
+@click.option("--kind", help="Of adapters: sfma, sma, fma, fma-sma, sma-fma, two-sma, naive.")
+@click.option("--width", type=click.IntRange(min=1), help="Of adapters.  [default: 64]")
 def adapter(
-    task: str,
-    data: Path,
-    minutes: float,
-    out: Path,
-    name: str | None,
-    base: str,
-    network: Path | None,
-    resume: bool,
-    licence: str,
-    device: str,
-    threads: int | None,
-    precision: str,
+    profile: str | None,
+    method: str,
+    predictor: str | None,
+    kind: str | None,
+    width: int | None,
+    **values: Any,
 ) -> None:
-    """Train the mask predictor and the decoder's adapters of a task.
+    """Train adapters, and a mask predictor, for a recognition network, without labels.
 
-    The rate decays to zero over --minutes. Ctrl-C saves the state; --resume goes on from it.
+    PHOTOS are searched with subfolders. The rate decays to zero over the schedule. Ctrl-C saves
+    the state, and the same command goes on from it. At the end one photo of twenty, held out,
+    shows what was gained.
 
     \b
-    icmh train adapter --task det --data photos/ --minutes 60 --out det-1/
-    icmh models add det-1/predictor.safetensors
+    icmh train adapter photos/ --task det --minutes 60
+    icmh train adapter photos/ --task det --profile machine
+    icmh train adapter photos/ --network my.toml
+    icmh models add photos-det-scalable/predictor.safetensors
     """
-    files.check_folder(data)
-    state = out / STATE
-    if resume and not state.exists():
-        raise UsageError(f"{state}: no state to resume; start without --resume")
-    if state.exists() and not resume:
-        raise UsageError(f"{state} exists; --resume goes on from it, another --out starts anew")
-    from icmhcodec.training import machine
-
-    machine.tune()
-    import torch
-
-    from icmhcodec import modelfile
-    from icmhcodec.pipeline.networks import Networks
-    from icmhcodec.tasks.contract import load_network
+    given = tasks.asked(values)
+    chosen = {"predictor": predictor, "kind": kind, "width": width}
+    if method == "full":
+        if profile == "scalable" or any(chosen.values()):
+            raise UsageError("--method full has neither adapters nor a shared latent")
+        _full(tasks.setting(given, "full"))
+        return
+    place = tasks.setting(given, profile or ("trained" if given.recipe_name else "scalable"))
     from icmhcodec.training import adapter as training
 
-    if threads is not None:
-        torch.set_num_threads(threads)
-    networks = Networks(device, precision)
-    recognition = load_network(task, network).to(networks.device)
-    codec = networks.base(base, networks.dtype(0))
-    run = training.Run(codec, training.Recipe(minutes=minutes), recognition.features)
-    if resume:
-        run.load(state)
-    session.train(run, data, out)
-    details = {"data": data.name, "licence": licence}
-    for model in training.export(run, task, name or f"{task}-0", details):
-        path = out / f"{model.kind}.safetensors"
-        modelfile.write(path, model)
-        click.echo(f"{path}: written; icmh models add {path}")
+    default = profile or "scalable"
+    if predictor == "none" and profile == "machine":
+        default = "machine-plain"  # where nothing is left out, lambda goes with the quality alone
+    recipe = tasks.recipe(place, training.TaskRecipe, default, {**chosen, "profile": profile})
+    run = training.Run(place.codec, recipe, place.network.features, place.network.side)
+    tasks.train(place, run)
+    details = tasks.reported(place, run)
+    if recipe.hyper:
+        complain("adapters in the hyper path: an estimate in floats, nothing can be coded with it")
+        return
+    tasks.write(place, training.export(run, place.task, place.id, details))
+
+
+def _full(place: Setting) -> None:
+    from icmhcodec.training import full
+    from icmhcodec.training.recipe import BaseRecipe
+
+    recipe = tasks.recipe(place, BaseRecipe, "full", {})
+    run = full.Run(place.codec, recipe, place.network.features)
+    if run.note:
+        complain(f"not compiled, steps take longer: {run.note}")
+    tasks.train(place, run)
+    target = place.out / "base.safetensors"
+    details = tasks.reported(place, run)
+    full.export(run, place.asked.name or f"{place.codec.id}.{place.task}", details, target)
+    click.echo(f"{target}: written; icmh models add {target}")

@@ -12,7 +12,7 @@ from icmhcodec.cli.report import complain
 from icmhcodec.cli.train import live
 
 if TYPE_CHECKING:
-    from icmhcodec.training.loop import Progress, Run, Validation
+    from icmhcodec.training.loop import Batches, Progress, Run, Validation
 
 
 def train(
@@ -26,8 +26,8 @@ def train(
 
     Exit with 130 where it was stopped.
     """
-    from icmhcodec.training import loop, photos, processes
-    from icmhcodec.training.journal import CURVES, Journal
+    from icmhcodec.training import photos, processes
+    from icmhcodec.training.journal import CURVES
 
     first, recipe = processes.rank() == 0, run.recipe
     out.mkdir(parents=True, exist_ok=True)
@@ -42,11 +42,27 @@ def train(
     trained, held_out = len(found.training), len(found.held_out)
     run.about |= {"data": folder.resolve().name}
     run.about |= {"photos": str(trained), "held_out": str(held_out)}
+    return train_on(run, crops, out, f"{trained} photos, {held_out} held out", validate)
+
+
+def train_on(
+    run: Run,
+    crops: Batches,
+    out: Path,
+    what: str,
+    validate: Callable[[], Validation] | None = None,
+) -> bool:
+    """Train on batches, `what` they are of; True in the process that reports.
+
+    Exit with 130 where it was stopped.
+    """
+    from icmhcodec.training import loop, processes
+    from icmhcodec.training.journal import Journal
+
+    first = processes.rank() == 0
     journal = Journal(out, run.steps) if first else None
     if journal:
-        complain(
-            f"{'going on' if run.steps else 'training'} on {trained} photos, {held_out} held out"
-        )
+        complain(f"{'going on' if run.steps else 'training'} on {what}")
         for line in journal.missing:
             complain(line)
     with live.view(first) as show, live.stop_on_interrupt() as stopped:

@@ -85,7 +85,7 @@ def test_what_is_available_can_be_created():
         ("simulcast:jpeg+", "give two"),
         ("simulcast:jpeg+webp", "not for machines alone"),
         ("simulcast:jpeg@64+webp@64", "no plain file for people"),
-        ("icmh:scalable:machine", "a profile, or both"),
+        ("icmh:scalable:machine", "profile and level"),
     ],
 )
 def test_specs_that_cannot_be_used(spec, message):

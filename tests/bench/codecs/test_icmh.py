@@ -4,13 +4,16 @@ import numpy as np
 import pytest
 from safetensors.torch import save_file
 
-from icmhcodec import container
-from icmhcodec.bench import codecs
+from icmhcodec import container, modelfile
+from icmhcodec.adapters import bundles
+from icmhcodec.bench import codecs, engine
 from icmhcodec.bench.codecs import icmh
 from icmhcodec.bench.contract import HUMAN, Resources
 from icmhcodec.codecs import zoo
 from icmhcodec.errors import MissingWeightsError, UsageError
+from icmhcodec.tasks import contract
 from tests.bench.codecs.conftest import psnr
+from tests.pipeline.conftest import random_bundle
 
 
 def profiles(spec, tasks):
@@ -93,6 +96,56 @@ def _machine_bundle(path):
         "base_fingerprint": reference.fingerprint.hex(),
     }
     save_file({"unused": torch.zeros(1)}, path, metadata)
+
+
+@pytest.fixture
+def bundles_of_all(monkeypatch, tmp_path):
+    """Random bundles of three tasks in both profiles on the toy codec."""
+    monkeypatch.setenv("ICMH_DATA", str(tmp_path))
+    for seed, task in enumerate(("cls", "det", "seg")):
+        for profile in ("scalable", "machine"):
+            for file in random_bundle(task, seed, profile):
+                modelfile.write(tmp_path / "bundle", file)
+                bundles.add(tmp_path / "bundle")
+
+
+@pytest.mark.usefixtures("bundles_of_all")
+@pytest.mark.parametrize("task", ["cls", "det", "seg"])
+def test_every_installed_bundle_is_a_curve(task):
+    found = profiles("icmh:test-tiny", [task])
+    assert {p: c.views for p, c in found.items()} == {
+        "plain": (HUMAN,),
+        "scalable": (task, HUMAN),
+        "machine": (task,),
+    }
+    identities = [found[profile].identity() for profile in ("scalable", "machine")]
+    assert [set(one) >= {f"{task} adapter"} for one in identities] == [True, True]
+    assert identities[0][f"{task} adapter"] != identities[1][f"{task} adapter"]
+
+
+@pytest.mark.usefixtures("bundles_of_all")
+def test_a_layer_goes_to_any_network_of_its_task(monkeypatch):
+    monkeypatch.setitem(contract.NETWORKS, "other", "tests.benchmarks.fake_network:load")
+    bench = engine.prepare(["icmh:test-tiny"], "other")
+    assert bench.network is not None
+    assert (bench.network.name, bench.network.task) == ("fake", "det")
+    assert bench.codecs["icmh:test-tiny/machine"].views == ("det",)
+
+
+@pytest.mark.usefixtures("bundles_of_all")
+def test_levels_are_codecs_of_their_own(pixels):
+    low, high = (profiles(f"icmh:test-tiny:level{n}", ["det"]) for n in (1, 4))
+    assert set(low) == {"scalable", "machine"}
+    assert low["scalable"].name == "icmh:test-tiny:level1"
+    headers = [
+        container.parse(codec["scalable"].encode(pixels, 5.0)).header for codec in (low, high)
+    ]
+    assert [header.layers[0].level for header in headers] == [1, 4]
+    assert headers[0].layers[0].symbols < headers[1].layers[0].symbols
+    with pytest.raises(UsageError, match="at most one"):
+        codecs.create("icmh:level1:level2", tasks=["det"])
+    with pytest.raises(MissingWeightsError, match="no bundle for no task"):
+        codecs.create("icmh:level1")
 
 
 def test_a_family_of_fixed_rates_is_one_codec():

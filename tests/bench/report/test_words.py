@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from icmhcodec.bench.report.words import (
+    amount,
     compared,
     headline,
     label,
@@ -15,6 +16,7 @@ from icmhcodec.bench.report.words import (
     percent,
     ranking,
     seconds,
+    speed,
 )
 
 
@@ -93,3 +95,21 @@ def test_notes_say_that_a_set_is_small_and_what_was_left_out(report: dict[str, A
     assert "(1 of 11)" in text
     large = report | {"dataset": report["dataset"] | {"images": 5000, "left_out": 0}}
     assert "small set" not in " ".join(notes(large))
+
+
+def test_clips_and_frames_are_counted(report: dict[str, Any]) -> None:
+    assert amount(report) == "10 pictures"
+    clips = report | {"dataset": report["dataset"] | {"clips": 1, "images": 12}}
+    assert amount(clips) == "1 clip, 12 frames"
+    text = " ".join(notes(clips))
+    assert text.startswith("1 clip is a small set")
+    assert "bootstrap over clips" in text
+    assert "elementary streams" in text
+    assert "picture" not in text
+    assert "elementary" not in " ".join(notes(report))
+
+
+def test_speeds_have_two_figures() -> None:
+    assert [speed(value) for value in (None, 0.123, 4.56, 9.96, 123.4)] == [
+        "\N{EN DASH}", "0.12", "4.6", "10", "123"
+    ]  # fmt: skip

@@ -1,0 +1,78 @@
+"""`icmh train video`, and what it gives among the models."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from icmhcodec import modelfile
+from icmhcodec.cli.main import icmh
+from tests.threads import one_thread  # noqa: F401
+
+RECIPE = """
+steps = 2
+batch = 1
+crop = 64
+scales = [1.0]
+frames = 2
+motion_channels = [4, 4]
+residual_channels = [8, 12]
+inner = 4
+around = 4
+flow = 0.0
+bfloat16 = false
+workers = 0
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Two clips of three frames, and a recipe for seconds."""
+    monkeypatch.setenv("ICMH_DATA", str(tmp_path / "data"))
+    random = np.random.default_rng(0)
+    for name in ("one", "two"):
+        clip = tmp_path / "clips" / name
+        clip.mkdir(parents=True)
+        coarse = random.integers(0, 255, (9, 10, 3), dtype=np.uint8)
+        for t in range(3):
+            picture = Image.fromarray(np.roll(coarse, t, 1)).resize((80, 72))
+            picture.save(clip / f"{t}.png")
+    (tmp_path / "tiny.toml").write_text(RECIPE)
+    return tmp_path
+
+
+def run(folder: Path, *words: str, code: int = 0) -> str:
+    given = [word.replace("@", str(folder)) for word in words]
+    result = CliRunner().invoke(icmh, given, prog_name="icmh")
+    assert result.exit_code == code, result.output
+    return result.output
+
+
+def test_a_codec_is_trained_added_checked_and_removed(folder: Path) -> None:
+    train = ("train", "video", "@/clips", "-o", "@/run", "--id", "own-1", "--recipe",
+             "@/tiny.toml", "--base", "test-tiny", "--device", "cpu", "--threads", "1")  # fmt: skip
+    said = run(folder, *train)
+    assert "own-1.safetensors: written" in said
+    model = modelfile.read(folder / "run" / "own-1.safetensors")
+    assert model.metadata["architecture"] == "dvc"
+    assert model.metadata["data"] == "clips"
+    assert "1 clips, 1 held out" in model.metadata["clips"]
+    assert "its schedule has ended" in run(folder, *train, code=2)
+    again = (*train[:6], "own-2", *train[7:], "--export")
+    assert "own-2.safetensors: written" in run(folder, *again)
+    assert "own-1" in run(folder, "models", "add", "@/run/own-1.safetensors")
+    assert "own-1 video: sound" in run(folder, "models", "verify", "own-1")
+    assert "own-1" in run(folder, "models", "list")
+    run(folder, "models", "remove", "own-1")
+    assert "own-1" not in run(folder, "models", "list")
+
+
+def test_what_cannot_be_is_refused(folder: Path) -> None:
+    words = ("train", "video", "@/clips", "-o", "@/run", "--id", "own-1", "--device", "cpu")
+    assert "no state" in run(folder, *words, "--export", code=2)
+    assert "not known" in run(folder, *words, "--base", "no-such-codec", code=4)
+    run(folder, *words, "--task", "det", "--codec", "no-such-codec", code=4)
