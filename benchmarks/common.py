@@ -55,10 +55,15 @@ def layered_options(codec: BaseCodec, task: str, pixels: Pixels) -> dict[str, An
     """
     if has_bundle(codec, task):
         return {"tasks": [task]}
+    return {"tasks": [task], "masks": {task: middle_quarter(pixels)}}
+
+
+def middle_quarter(pixels: Pixels) -> npt.NDArray[np.bool_]:
+    """A mask [H,W] over the middle quarter of a picture."""
     height, width = pixels.shape[:2]
     mask = np.zeros((height, width), bool)
     mask[height // 4 : height * 3 // 4, width // 4 : width * 3 // 4] = True
-    return {"tasks": [task], "masks": {task: mask}}
+    return mask
 
 
 def has_bundle(codec: BaseCodec, task: str) -> bool:

@@ -1,8 +1,10 @@
 """Files of every setting decode to the same integers under every other setting.
 
 A setting is threads x kernels x precision x memory layout, and a GPU where there is one. Each one
-encodes all pictures (a task layer and the human layer, the quality going round) in a process of
-its own; then a process of each setting decodes the files of all settings. Compared are SHA-256 of
+encodes all pictures in a process of its own; qualities go round, and so do kinds of files: every
+packaged base codec with every packaged bundle in both profiles, all tasks of a codec in one file,
+and predictors of kinds of which none is packaged, with random weights. Then a process of each
+setting decodes the files of all settings. Compared are SHA-256 of
 hyper-symbols, means, table indexes and symbols with those that the encoder had in hand. Negative
 controls go the same way with the hyper-decoder in floats. Finished parts lie in a work folder: a
 second run goes on. What another machine has left there (--label) is decoded too.
@@ -32,7 +34,8 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from benchmarks import common
+from benchmarks import cases, common
+from benchmarks.cases import Case
 from benchmarks.exactness_worker import (
     EXACT,
     PLAINEST,
@@ -42,14 +45,13 @@ from benchmarks.exactness_worker import (
     encode_record,
     shown_pixels,
 )
-from icmhcodec.codecs import registry
-from icmhcodec.pipeline.codec import DEFAULT_BASE
 
 Row = dict[str, Any]
 
 KERNELS = ("default", "no oneDNN", "AVX2")
 PRECISIONS = ("float32", "bfloat16")
 LAYOUTS = ("channels-last", "contiguous")
+RANDOM = ("channels", "icmh-net")
 
 
 def settings_here(label: str = "") -> list[Setting]:
@@ -75,17 +77,20 @@ class Bench:
     """What one run measures; results lie under `work`."""
 
     def __init__(
-        self, work: Path, pictures: Sequence[Path], base: str, task: str, settings: list[Setting]
+        self,
+        work: Path,
+        pictures: Sequence[Path],
+        cases: Sequence[Case],
+        settings: list[Setting],
     ) -> None:
-        self.work, self.pictures, self.base, self.task = work, pictures, base, task
-        self.settings = settings
+        self.work, self.pictures, self.cases, self.settings = work, pictures, cases, settings
         # They are of the plainest setting's machine, and not repeated on others.
         self.controls = controls() if PLAINEST in settings else []
 
     def job(self, action: str, setting: Setting, sources: Sequence[str] = ()) -> Job:
         pictures = tuple(str(path.resolve()) for path in self.pictures)
         work = str(self.work.resolve())
-        return Job(action, setting, tuple(sources), work, pictures, self.base, self.task)
+        return Job(action, setting, tuple(sources), work, pictures, tuple(self.cases))
 
     def encoders(self) -> list[str]:
         """Slugs of all exact encoders that have finished, on whatever machine."""
@@ -150,6 +155,7 @@ def summary(bench: Bench) -> Row:
     every = [entry["file"] for slug in encoders for entry in encoded(work, slug).values()]
     return {
         "files": len(every),
+        "cases": case_counts(work, encoders),
         "distinct_files": len(set(every)),
         "rows": [setting_row(work, encoders, s) for s in settings if s.h_s == EXACT],
         "controls": [
@@ -158,6 +164,12 @@ def summary(bench: Bench) -> Row:
             for d in decoders
         ],
     }
+
+
+def case_counts(work: Path, encoders: Sequence[str]) -> dict[str, int]:
+    """Files of each case."""
+    every = [entry["case"] for slug in encoders for entry in encoded(work, slug).values()]
+    return {name: every.count(name) for name in sorted(set(every))}
 
 
 def setting_row(work: Path, encoders: Sequence[str], setting: Setting) -> Row:
@@ -216,8 +228,7 @@ def run(bench: Bench, workers: int) -> Row:
 @click.option(
     "--output", type=click.Path(path_type=Path), default=common.RESULTS / "exactness.json"
 )
-@click.option("--base", default=DEFAULT_BASE, show_default=True)
-@click.option("--task", default="det", show_default=True)
+@click.option("--base", "bases", multiple=True, help="Only this base codec; default: all packaged.")
 @click.option("--limit", type=click.IntRange(1), help="Only the first N pictures.")
 @click.option("--workers", type=click.IntRange(1), default=2, show_default=True)
 @click.option(
@@ -231,8 +242,7 @@ def run(bench: Bench, workers: int) -> Row:
 def main(
     kodak: Path,
     output: Path,
-    base: str,
-    task: str,
+    bases: tuple[str, ...],
     limit: int | None,
     workers: int,
     work: Path,
@@ -240,14 +250,24 @@ def main(
     only: str,
 ) -> None:
     paths = common.pictures(kodak, limit)
-    described = {"pictures": len(paths), "task": task}
-    described |= common.weights(registry.load(base), task)
+    # The packaged bundles and random ones; also in the processes that are started.
+    os.environ["ICMH_DATA"] = str((work / "data").resolve())
+    found = measured(list(bases) or cases.packaged_bases())
+    weights = {case.name: case.weights() for case in found}
+    described = {"pictures": len(paths), "cases": weights}
     key = hashlib.sha256(json.dumps(described).encode()).hexdigest()[:12]
     settings = [setting for setting in settings_here(label) if only in setting.name]
-    bench = Bench(work / key, paths, base, task, settings)
+    bench = Bench(work / key, paths, found, settings)
     results = {"settings": described, "machine": common.machine(), **run(bench, workers)}
     common.write_json(output, results)
     Console(width=160).print(table(results))
+
+
+def measured(bases: Sequence[str]) -> list[Case]:
+    """All cases of these codecs, with random predictors of the kinds that no bundle has."""
+    for base, kind in product(bases, RANDOM):
+        cases.add_random(base, kind)
+    return cases.every(bases)
 
 
 if __name__ == "__main__":

@@ -10,8 +10,9 @@ import hashlib
 import json
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -22,6 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from benchmarks import common
+from benchmarks.cases import Case
 from icmhcodec import container, modelfile
 from icmhcodec.codecs import registry
 from icmhcodec.codecs.contract import BaseCodec
@@ -98,8 +100,12 @@ class Job:
     sources: tuple[str, ...]  # slugs of the encoders to decode; the first one's are also shown
     work: str
     pictures: tuple[str, ...]
-    base: str
-    task: str
+    cases: tuple[Case, ...]
+
+    @property
+    def bases(self) -> list[str]:
+        """Base codecs of all cases."""
+        return sorted({case.base for case in self.cases})
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))
@@ -110,6 +116,8 @@ class Job:
         fields["setting"] = Setting(**fields["setting"])
         for name in ("sources", "pictures"):
             fields[name] = tuple(fields[name])
+        cases = [case | {"bundles": tuple(case["bundles"])} for case in fields["cases"]]
+        fields["cases"] = tuple(Case(**case) for case in cases)
         return cls(**fields)
 
 
@@ -134,6 +142,11 @@ def shown_pixels(work: Path, slug: str, file: str) -> Path:
 def quality_of(number: int) -> float:
     """All qualities come in turn: each picture has one."""
     return float(number % 10)
+
+
+def case_of(number: int, cases: Sequence[Case]) -> Case:
+    """So do all cases, each time at another quality."""
+    return cases[(number + number // 10) % len(cases)]
 
 
 class FloatEntropy(EntropyModel):
@@ -177,19 +190,19 @@ def round_mantissa(x: Tensor, bits: int = TF32_BITS) -> Tensor:
     return ((x.view(torch.int32) + (1 << (drop - 1))) >> drop << drop).view(torch.float32)
 
 
-def networks_under(setting: Setting, base: str) -> Networks:
+def networks_under(setting: Setting, bases: Sequence[str]) -> Networks:
     """The networks as this process is to compute them."""
     torch.set_num_threads(setting.threads)
     torch.backends.mkldnn.enabled = setting.kernels != "no oneDNN"  # type: ignore[assignment]
     networks = Networks(setting.device, setting.precision)
-    for dtype in {torch.float32, networks.dtype(None)}:
+    for base, dtype in product(bases, {torch.float32, networks.dtype(None)}):
         codec = networks.base(base, dtype)
         assert isinstance(codec, Hyperprior)
         if setting.layout == "contiguous":
             for transform in (codec.g_a, codec.g_s, codec.h_a):
                 make_contiguous(transform)
         if setting.h_s != EXACT:
-            path = registry.WEIGHTS / f"{registry.resolve(base)}.safetensors"
+            path = dict(registry.available())[registry.resolve(base)]
             codec.entropy = FloatEntropy(modelfile.read(path).tensors, setting.h_s)
     return networks
 
@@ -223,31 +236,41 @@ def encode_with_digest(
 
     with patch.object(latent, "quantise", quantise):
         data = encoding.encode(networks, base, as_picture(pixels), options).data
-    (quantised,) = seen
-    sent = torch.where(quantised.coded, quantised.symbols, 0)
-    prior = quantised.prior
-    return data, digest(quantised.z_symbols, prior.mean, prior.index, sent)
+    parts: list[Tensor] = []
+    for quantised in seen:
+        sent = torch.where(quantised.coded, quantised.symbols, 0)
+        parts += [quantised.z_symbols, quantised.prior.mean, quantised.prior.index, sent]
+    return data, digest(*parts)
 
 
 @torch.no_grad()
 def decoded_digest(networks: Networks, data: bytes) -> str:
-    """The digest of what a decoder makes of a file: hyper-symbols, means, indexes, symbols."""
+    """The digest of what a decoder makes of a file.
+
+    Of each group these are hyper-symbols, means, indexes and symbols.
+    """
     file = container.parse(data)
-    header, (group,) = file.header, file.header.groups
-    codec: BaseCodec = networks.base_of(group.codec, torch.float32)
+    header = file.header
     size = header.width, header.height
-    z_symbols = latent.decode_hyper(codec, group, file.hyper[0], *size).to(codec.device)
-    layers = [LayerToDecode(n, layer, file.layers[n]) for n, layer in enumerate(header.layers)]
-    area = area_of(*size, header.tiles)
-    prior, symbols = latent.decode_layers(codec, z_symbols, group, area, layers)
-    return digest(z_symbols, prior.mean, prior.index, symbols)
+    parts: list[Tensor] = []
+    for number, group in enumerate(header.groups):
+        codec: BaseCodec = networks.base_of(group.codec, torch.float32)
+        z_symbols = latent.decode_hyper(codec, group, file.hyper[number], *size).to(codec.device)
+        layers = [
+            LayerToDecode(n, layer, file.layers[n])
+            for n, layer in enumerate(header.layers)
+            if layer.group == number
+        ]
+        area = area_of(*size, header.tiles)
+        prior, symbols = latent.decode_layers(codec, z_symbols, group, area, layers)
+        parts += [z_symbols, prior.mean, prior.index, symbols]
+    return digest(*parts)
 
 
 def encode(job: Job, networks: Networks) -> None:
     """Encode all pictures, or the middle of FEW where that is very slow."""
     target = encode_record(Path(job.work), job.setting.slug)
     target.parent.mkdir(parents=True, exist_ok=True)
-    codec = networks.base(job.base, torch.float32)
     files: dict[str, dict[str, str]] = {}
     start = time.monotonic()
     pictures = job.pictures[:FEW] if job.setting.very_slow else job.pictures
@@ -255,13 +278,15 @@ def encode(job: Job, networks: Networks) -> None:
         pixels = common.read(path)
         if job.setting.very_slow:
             pixels = middle(pixels)
-        layers = common.layered_options(codec, job.task, pixels)
-        options = Options(
-            tasks=tuple(layers["tasks"]), quality=quality_of(number), masks=layers.get("masks")
-        )
-        data, symbols = encode_with_digest(networks, job.base, pixels, options)
+        case = case_of(number, job.cases)
+        options = Options(quality=quality_of(number), **case.options(pixels))
+        data, symbols = encode_with_digest(networks, case.base, pixels, options)
         target.with_name(f"{path.stem}.icm").write_bytes(data)
-        files[path.stem] = {"file": hashlib.sha256(data).hexdigest(), "symbols": symbols}
+        files[path.stem] = {
+            "file": hashlib.sha256(data).hexdigest(),
+            "symbols": symbols,
+            "case": case.name,
+        }
     seconds = (time.monotonic() - start) / len(files)
     common.write_json(target, {"setting": asdict(job.setting), "seconds": seconds, "files": files})
 
@@ -310,7 +335,7 @@ def distinct_files(work: Path, sources: tuple[str, ...]) -> dict[str, Path]:
 
 
 def run(job: Job) -> None:
-    networks = networks_under(job.setting, job.base)
+    networks = networks_under(job.setting, job.bases)
     {"encode": encode, "decode": decode}[job.action](job, networks)
 
 

@@ -3,7 +3,8 @@
 For each quality, over all pictures: bytes of the file, PSNR and MS-SSIM of what it decodes to; the
 bits of the coded segments beside the float model's own likelihoods of the elements that are coded;
 how many table indexes the integer hyper-decoder moves, and what that costs in ideal code lengths;
-bytes of header and framing. For some qualities, the same with a task layer before the human one.
+bytes of header and framing. For some qualities, the same with a task layer before the human one,
+and what more effort of the encoder gains.
 Beside it JPEG, WebP and AVIF through Pillow, and CompressAI's published mbt2018-mean.
 PSNR is over RGB; bpp, PSNR and MS-SSIM are means over the pictures.
 
@@ -17,6 +18,7 @@ import io
 import json
 import multiprocessing
 import os
+import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -49,6 +51,7 @@ PUBLISHED = common.ROOT.parent / "shared" / "reference" / "kodak_published.json"
 PUBLISHED_CURVE = "compressai-mbt2018-mean_mse_cpu"
 QUALITIES = tuple(float(q) for q in range(10))
 LAYERED = (3.0, 5.0, 7.0)
+EFFORT, SEARCHED = 3, (1.0, 3.0, 5.0, 8.0)  # of encoding, and the qualities at it
 OTHERS: dict[str, tuple[dict[str, Any], Sequence[int]]] = {
     "JPEG": ({"optimize": True}, (5, 10, 20, 30, 40, 50, 60, 70, 80, 90, 95)),
     "WebP": ({"method": 6}, (0, 5, 10, 20, 30, 40, 50, 60, 70, 80, 90, 95)),
@@ -82,6 +85,7 @@ class Bench:
     """The codec as users have it, and its networks and CompressAI's model to look inside."""
 
     codec: Codec
+    usual: Codec  # in the precision that users get
     inside: BaseCodec
     model: Any
     task: str
@@ -89,7 +93,8 @@ class Bench:
     @classmethod
     def load(cls, base: str, precision: str, task: str) -> Bench:
         inside = registry.load(base, dtype=getattr(torch, precision))
-        return cls(Codec(base, precision=precision), inside, reference.load(base, 0), task)
+        codecs = Codec(base, precision=precision), Codec(base)
+        return cls(*codecs, inside, reference.load(base, 0), task)
 
 
 def coded_bits(data: bytes) -> int:
@@ -143,6 +148,15 @@ def against_float_stage(bench: Bench, quantised: Quantised, y: Tensor) -> Row:
 
 def _bits(likelihoods: Tensor) -> float:
     return -float(likelihoods.double().log2().sum())
+
+
+def searched(bench: Bench, pixels: Pixels, quality: float) -> Row:
+    """One picture at one quality, encoded with more effort in the usual precision."""
+    start = time.process_time()
+    data = bench.usual.encode(pixels, quality=quality, strip=True, effort=EFFORT).data
+    seconds = time.process_time() - start
+    decoded = bench.usual.decode(data).picture.pixels
+    return quality_of(pixels, decoded, len(data)) | {"encode_cpu_seconds": seconds}
 
 
 def layered(bench: Bench, pixels: Pixels, quality: float) -> Row:
@@ -270,11 +284,12 @@ def curve_of(rows: Sequence[Row]) -> Row:
 
 
 def measure(bench: Bench, path: Path) -> dict[str, list[Row]]:
-    """All rows of one picture, in the order of QUALITIES, LAYERED and the grids of OTHERS."""
+    """All rows of one picture, in the order of the qualities and the grids of OTHERS."""
     pixels = common.read(path)
     rows = {
         "plain": [plain(bench, pixels, quality) for quality in QUALITIES],
         "layered": [layered(bench, pixels, quality) for quality in LAYERED],
+        "searched": [searched(bench, pixels, quality) for quality in SEARCHED],
     }
     for name, (_, grid) in OTHERS.items():
         rows[name] = [other(name, pixels, quality) for quality in grid]
@@ -295,8 +310,27 @@ def summarise(pictures: Sequence[dict[str, list[Row]]]) -> Row:
         others[name] = {"settings": settings, **curve_of(points)}
     if (known := published(PUBLISHED)) is not None:
         others["mbt2018-mean (published)"] = known
+    effort = [
+        {"quality": q, **_means(rows), "encode_cpu_seconds": _seconds(rows)}
+        for q, rows in zip(SEARCHED, columns("searched"), strict=True)
+    ]
     rates = bd_rates(curve_of(own), others)
-    return {"icmh": own, "layered": layers, "others": others, "bd_rate_percent": rates}
+    against = others | {"icmh, effort 1": curve_of(own)}
+    return {
+        "icmh": own,
+        "layered": layers,
+        "searched": {
+            "effort": EFFORT,
+            "rows": effort,
+            "bd_rate_percent": bd_rates(curve_of(effort), against),
+        },
+        "others": others,
+        "bd_rate_percent": rates,
+    }
+
+
+def _seconds(rows: Sequence[Row]) -> float:
+    return common.mean([row["encode_cpu_seconds"] for row in rows])
 
 
 _bench: Bench

@@ -4,7 +4,8 @@ Both sides have the same weights at the same quality, start from the same uint8 
 networks loaded, and give bytes, then pixels again. They run in alternating pairs; a ratio is the
 median over the pairs. Stages are timed one by one. Memory is the peak of a process of its own
 (VmHWM) that loads the networks and codes. Whole processes of the command line are timed beside
-`python -c "import torch"`. At last, what bfloat16 transforms lose in PSNR.
+`python -c "import torch"`. Decoding for tasks is timed beside decoding for people, predictors
+beside the hyper-decoder. At last, what bfloat16 transforms lose in PSNR.
 
     python -m benchmarks.speed
 """
@@ -22,6 +23,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -31,11 +33,13 @@ import torch
 from rich.progress import Progress
 from torch import Tensor
 
-from benchmarks import common, reference
+from benchmarks import cases, common, reference
 from benchmarks.common import Pixels
+from icmhcodec import container
 from icmhcodec.codecs import registry
 from icmhcodec.codecs.contract import QUALITY_UNIT, BaseCodec
 from icmhcodec.container import HUMAN, Group
+from icmhcodec.masks.predictor import Condition
 from icmhcodec.pipeline import latent
 from icmhcodec.pipeline.area import area_of
 from icmhcodec.pipeline.codec import DEFAULT_BASE, Codec
@@ -202,6 +206,77 @@ def _reference_stages(times: Times, network: Any, pixels: Pixels) -> None:
     timed(times, "synthesis", network.g_s, timed(times, "decoding", decode))
 
 
+@torch.no_grad()
+def task_decodes(
+    bases: Sequence[str], quality: float, photos: Sequence[Pixels], track: Any
+) -> list[Row]:
+    """Decoding for a task beside decoding for people, for every bundle of the base codecs.
+
+    The picture for people is that of a file without tasks. A predictor, which derives a mask, is
+    timed beside the hyper-decoder, both in integers and on the same picture. Pairs take turns.
+    """
+    rows = []
+    for case in (case for base in bases for case in cases.single(base)):
+        codec = Codec(case.base)
+        times: Times = defaultdict(list)
+        for turn, pixels in enumerate([photos[0], *track(photos, case.name)]):
+            if turn == 1:  # the first picture came once to warm up
+                times.clear()
+            data = codec.encode(pixels, quality=quality, **case.options(pixels)).data
+            plain = codec.encode(pixels, quality=quality).data
+            task = container.parse(data).header.layers[0].task
+            calls = [
+                ("task", partial(codec.decode, data, task=task)),
+                ("human", partial(codec.decode, plain)),
+            ]
+            for name, call in calls if turn % 2 else reversed(calls):
+                timed(times, name, call)
+            _predictor_pair(times, data, turn)
+        rows.append(_task_row(case, quality, times))
+    return rows
+
+
+def _predictor_pair(times: Times, data: bytes, turn: int) -> None:
+    """Time the predictor of a file's first layer, and the hyper-decoder, where it has one."""
+    file = container.parse(data)
+    header, layer = file.header, file.header.layers[0]
+    if layer.predictor is None:
+        return
+    group, size = header.groups[layer.group], (header.width, header.height)
+    codec = registry.load(group.codec.id)
+    z_symbols = latent.decode_hyper(codec, group, file.hyper[layer.group], *size)
+    prior = latent.prior_of(codec, z_symbols, *size)
+    condition = Condition(group.quality, layer.level, max(size))
+    latent.predicted(layer.predictor, prior, condition)  # it is loaded now
+    calls = [
+        ("predictor", partial(latent.predicted, layer.predictor, prior, condition)),
+        ("h_s", partial(codec.entropy.parameters, z_symbols)),
+    ]
+    for name, call in calls if turn % 2 else reversed(calls):
+        timed(times, name, call)
+
+
+def _task_row(case: cases.Case, quality: float, times: Times) -> Row:
+    def pair(own: str, other: str) -> Row:
+        if not times[own]:
+            return {}
+        ratios = [a / b for a, b in zip(times[own], times[other], strict=True)]
+        return {
+            f"{own}_seconds": common.median(times[own]),
+            f"{other}_seconds": common.median(times[other]),
+            f"{own}_to_{other}": common.median(ratios),
+        }
+
+    about = {"base": case.base, "bundle": case.bundles[0], "profile": case.profile}
+    return {
+        **about,
+        "weights": case.weights(),
+        "quality": quality,
+        **pair("task", "human"),
+        **pair("predictor", "h_s"),
+    }
+
+
 def memory(
     base: str,
     quality: float,
@@ -334,6 +409,7 @@ def main(
             "machine": common.machine(),
             "pairs": [row for q in qualities for row in pairs(base, q, photos, track)],
             "stages": {f"q {q:g}": stages(base, q, photos, track) for q in qualities},
+            "tasks": task_decodes(cases.packaged_bases(), qualities[0], photos, track),
             "memory": memory(base, qualities[0], photos[:4]),
             "processes": whole_processes(base, photos[0], task, runs, track),
             "bfloat16": precision_loss(base, loss_qualities, photos, track),

@@ -81,8 +81,29 @@ def kodak(results: Results) -> list[str]:
         markdown(titles, rows),
         "BD-rate, the bits that icmh takes more (+) or less at the same quality:",
         markdown(["against", "PSNR", "MS-SSIM"], rates),
+        *_searched(results.get("searched")),
         f"Files with a layer for `{settings['task']}` (predictor {settings['predictor']}):",
         markdown(layer_titles, layers),
+    ]
+
+
+def _searched(results: Results | None) -> list[str]:
+    """What more effort of the encoder gains."""
+    if results is None:
+        return []
+    rows = [
+        [f"{row['quality']:g}", number(row["bpp"], 3), number(row["psnr"]),
+         number(row["encode_cpu_seconds"], 1)]
+        for row in results["rows"]
+    ]  # fmt: skip
+    rates = [
+        [name, *(_rate(row[metric]) for metric in ("psnr", "ms_ssim"))]
+        for name, row in results["bd_rate_percent"].items()
+    ]
+    return [
+        f"With `--effort {results['effort']}`:",
+        markdown(["q", "bpp", "PSNR (dB)", "CPU seconds to encode"], rows),
+        markdown(["against", "PSNR", "MS-SSIM"], rates),
     ]
 
 
@@ -166,6 +187,24 @@ def speed(results: Results) -> list[str]:
         for name, value in seconds.items()
     ]
     beyond = number(results["processes"]["decode_beyond_import"])
+    tasks = [
+        [
+            f"{row['bundle']}, {row['profile']}",
+            number(1000 * row["task_seconds"], 0),
+            number(1000 * row["human_seconds"], 0),
+            f"**{row['task_to_human']:.2f}**",
+            number(1000 * row["predictor_seconds"], 0) if "h_s_seconds" in row else "-",
+            number(1000 * row["h_s_seconds"], 0) if "h_s_seconds" in row else "-",
+            f"**{row['predictor_to_h_s']:.2f}**" if "h_s_seconds" in row else "-",
+        ]
+        for row in results.get("tasks", ())
+    ]
+    task_titles = ["bundle", "task decode", "human decode", "ratio", "predictor", "h_s", "ratio"]
+    task_table = [
+        "Milliseconds of decoding for a task beside decoding for people, and of the mask predictor "
+        "beside the hyper-decoder:",
+        markdown(task_titles, tasks),
+    ]
     losses = results["bfloat16"]
     lost = [
         ["PSNR lost (dB)", *(number(row["psnr_loss"], 3) for row in losses)],
@@ -179,6 +218,7 @@ def speed(results: Results) -> list[str]:
         markdown(["", "icmh", "CompressAI", "ratio"], pairs),
         f"Milliseconds of each stage at {quality}:",
         markdown(["", *names], stages),
+        *(task_table if tasks else ()),
         "Peak memory of a process, and what it has once the networks are loaded (MiB):",
         markdown(["", *next(iter(memory.values()))], peaks),
         f"Whole processes (seconds); `icmh decode` takes {beyond} s more than the import of torch:",
@@ -220,6 +260,7 @@ def _compared(found: Mapping[str, Any] | None) -> str:
 
 TABLES: dict[str, tuple[str, Callable[[Results], list[str]]]] = {
     "kodak": ("rate.json", kodak),
+    "kodak-gain-1": ("rate-mbt2018-mean-gain-1.json", kodak),
     "exactness": ("exactness.json", exactness),
     "speed": ("speed.json", speed),
     "bench-people": ("bench-kodak.json", bench),

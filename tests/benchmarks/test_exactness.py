@@ -12,6 +12,7 @@ from click.testing import CliRunner
 
 from benchmarks import common, exactness
 from benchmarks import exactness_worker as worker
+from benchmarks.cases import Case
 from benchmarks.exactness_worker import PLAINEST, Job, Setting
 from tests.benchmarks.conftest import picture
 
@@ -22,7 +23,8 @@ FLOATS = replace(PLAINEST, h_s="float32")
 def bench(photos, tmp_path):
     paths = common.pictures(photos)
     other = Setting(1, "no oneDNN", "bfloat16", "contiguous")
-    return exactness.Bench(tmp_path / "work", paths, "test-tiny", "det", [PLAINEST, other])
+    found = exactness.measured(["test-tiny"])
+    return exactness.Bench(tmp_path / "work", paths, found, [PLAINEST, other])
 
 
 @pytest.fixture
@@ -118,7 +120,7 @@ def test_rounding_of_the_mantissa():
 
 def test_a_contiguous_transform_computes_the_same_in_another_layout():
     codecs = [
-        worker.networks_under(replace(PLAINEST, layout=layout), "test-tiny").base(
+        worker.networks_under(replace(PLAINEST, layout=layout), ["test-tiny"]).base(
             "test-tiny", torch.float32
         )
         for layout in exactness.LAYOUTS
@@ -136,7 +138,7 @@ def test_jobs_run_in_processes_of_their_own(bench):
     exactness.spawn(bench.job("encode", PLAINEST))
     record = worker.encode_record(bench.work, PLAINEST.slug)
     assert set(json.loads(record.read_text())["files"]) == {"0", "1"}
-    broken = replace(bench.job("decode", PLAINEST, ["none"]), base="no-such-codec")
+    broken = replace(bench.job("decode", PLAINEST, ["none"]), cases=(Case("no-such-codec", ()),))
     with pytest.raises(click.ClickException, match="no-such-codec"):
         exactness.spawn(broken)
 

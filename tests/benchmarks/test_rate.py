@@ -19,6 +19,8 @@ def bench():
 def _short(monkeypatch):
     monkeypatch.setattr(rate, "QUALITIES", (2.0, 4.0, 6.0, 8.0))
     monkeypatch.setattr(rate, "LAYERED", (3.0,))
+    monkeypatch.setattr(rate, "SEARCHED", (3.0, 5.0, 7.0, 9.0))
+    monkeypatch.setattr(rate, "EFFORT", 2)
     monkeypatch.setattr(rate, "OTHERS", {"JPEG": ({}, (5, 20, 50, 80, 95))})
 
 
@@ -52,6 +54,8 @@ def test_the_summary_of_pictures(bench, photos, monkeypatch):
     (layers,) = results["layered"]
     assert (layers["human_identical"], layers["symbols_add_up"], layers["pictures"]) == (2, 2, 2)
     assert set(results["others"]) == {"JPEG"}
+    assert [row["quality"] for row in results["searched"]["rows"]] == [3, 5, 7, 9]
+    assert set(results["searched"]["bd_rate_percent"]) == {"JPEG", "icmh, effort 1"}
     rates = [row["bpp"] for row in results["icmh"]]
     assert rates == sorted(rates)
 

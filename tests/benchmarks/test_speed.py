@@ -4,7 +4,11 @@ import pytest
 import torch
 
 from benchmarks import common, speed
+from benchmarks.cases import Case
+from icmhcodec import modelfile
+from icmhcodec.adapters import bundles
 from tests.benchmarks.conftest import picture
+from tests.pipeline.conftest import random_bundle
 
 TINY = "test-tiny"
 
@@ -72,3 +76,25 @@ def test_the_loss_of_bfloat16(pixels):
     (row,) = speed.precision_loss(TINY, [4.0], pixels, track)
     assert abs(row["psnr_loss"]) <= row["psnr_loss_worst"] + 1
     assert row["psnr_loss"] < 1
+
+
+def test_tasks_are_timed_beside_people_and_predictors_beside_h_s(pixels, tmp_path):
+    for seed, profile in enumerate(("scalable", "machine")):
+        for file in random_bundle("det", seed, profile):
+            modelfile.write(tmp_path / "bundle", file)
+            bundles.add(tmp_path / "bundle")
+    scalable, machine = speed.task_decodes([TINY], 4.0, pixels, track)
+    assert (scalable["profile"], machine["profile"]) == ("scalable", "machine")
+    for row in (scalable, machine):
+        assert row["bundle"] == "det-7"
+        assert row["task_to_human"] > 0
+        assert row["task_seconds"] > 0
+    assert scalable["predictor_to_h_s"] > 0
+    assert "predictor_to_h_s" not in machine
+
+
+def test_the_ratio_of_a_task_is_that_of_pairs():
+    times = {"task": [1.0, 4.0, 9.0], "human": [1.0, 2.0, 3.0], "predictor": []}
+    row = speed._task_row(Case(TINY, ("det-7",)), 4.0, times)
+    assert row["task_to_human"] == 2
+    assert (row["task_seconds"], row["human_seconds"]) == (4, 2)
