@@ -103,6 +103,7 @@ def _searched(results: Results | None) -> list[str]:
     return [
         f"With `--effort {results['effort']}`:",
         markdown(["q", "bpp", "PSNR (dB)", "CPU seconds to encode"], rows),
+        "BD-rate at that effort:",
         markdown(["against", "PSNR", "MS-SSIM"], rates),
     ]
 
