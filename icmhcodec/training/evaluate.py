@@ -14,6 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from icmhcodec.codecs.contract import QUALITY_UNIT, BaseCodec
+from icmhcodec.entropy.bits import symbol_bits
 from icmhcodec.entropy.coder import Tables
 from icmhcodec.entropy.model import MEAN_BITS, latent_symbols, latent_values
 from icmhcodec.entropy.tables import scale_table
@@ -190,12 +191,5 @@ def scale_index(scale: Tensor) -> Tensor:
 
 def code_length(symbols: Tensor, indexes: Tensor, tables: Tables) -> float:
     """Bits that an ideal range coder needs for symbols [n] with table indexes [n]."""
-    row = indexes.cpu().numpy().astype(np.int64)
-    slot = symbols.cpu().numpy().astype(np.int64) - tables.offsets[row]
-    escape = tables.lengths[row].astype(np.int64) - 2
-    outside = (slot < 0) | (slot >= escape)
-    used = np.where(outside, escape, slot)
-    frequency = tables.cdfs[row, used + 1] - tables.cdfs[row, used]
-    distance = np.where(slot < 0, -2 * slot - 1, 2 * (slot - escape))[outside]
-    digits = np.ceil(np.log2(distance + 1) / 4)  # of 4 bits each, after one that counts them
-    return float((16 - np.log2(frequency)).sum() + 4 * (1 + digits).sum())
+    bits = symbol_bits(symbols.cpu().numpy(), indexes.cpu().numpy(), tables)
+    return float(bits.sum())
