@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import os
@@ -16,8 +17,10 @@ import numpy.typing as npt
 import torch
 from PIL import Image
 
+from icmhcodec import container
 from icmhcodec.adapters import bundles
 from icmhcodec.codecs.contract import BaseCodec
+from icmhcodec.container import Reference
 from icmhcodec.pipeline.networks import reference_of
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -26,6 +29,7 @@ KODAK = ROOT.parent / "shared" / "data" / "kodak24"
 CPU_FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile", "amx_int8", "amx_bf16")
 
 Pixels = npt.NDArray[np.uint8]
+Row = dict[str, Any]
 
 
 def pictures(folder: Path, limit: int | None = None) -> list[Path]:
@@ -48,14 +52,14 @@ def psnr(first: Pixels, second: Pixels) -> float:
     return math.inf if error == 0 else float(10 * math.log10(255**2 / error))
 
 
-def layered_options(codec: BaseCodec, task: str, pixels: Pixels) -> dict[str, Any]:
-    """What to encode with for a file of one task layer, a stand-in where the task has no bundle.
+def layered_options(codec: BaseCodec, tasks: Sequence[str], pixels: Pixels) -> dict[str, Any]:
+    """What to encode with for a file of tasks' layers, stand-ins where a task has no bundle.
 
     The stand-in is an explicit mask over the middle quarter of the picture.
     """
-    if has_bundle(codec, task):
-        return {"tasks": [task]}
-    return {"tasks": [task], "masks": {task: middle_quarter(pixels)}}
+    missing = [task for task in tasks if not has_bundle(codec, task)]
+    masks = {task: middle_quarter(pixels) for task in missing}
+    return {"tasks": list(tasks), "masks": masks} if masks else {"tasks": list(tasks)}
 
 
 def middle_quarter(pixels: Pixels) -> npt.NDArray[np.bool_]:
@@ -66,18 +70,27 @@ def middle_quarter(pixels: Pixels) -> npt.NDArray[np.bool_]:
     return mask
 
 
-def has_bundle(codec: BaseCodec, task: str) -> bool:
-    return bundles.find("predictor", task, reference_of(codec), "scalable") is not None
+def has_bundle(codec: BaseCodec, task: str, profile: str = "scalable") -> bool:
+    """Whether a task's layers can be coded."""
+    base = reference_of(codec)
+    kinds = ("predictor",) if profile == "scalable" else bundles.KINDS
+    return any(bundles.find(kind, task, base, profile) for kind in kinds)
 
 
-def weights(codec: BaseCodec, task: str) -> dict[str, str]:
-    """Which weights were measured: ids with fingerprints."""
-    found = {"codec": reference_of(codec)}
-    for kind in bundles.KINDS:
-        if (bundle := bundles.find(kind, task, found["codec"], "scalable")) is not None:
-            found[kind] = bundle[1]
-    named = {kind: f"{item.id} {item.fingerprint.hex()}" for kind, item in found.items()}
-    return named if "predictor" in named else named | {"predictor": "none: an explicit mask"}
+def weights(codec: BaseCodec, tasks: Sequence[str]) -> dict[str, str]:
+    """Which weights were measured: ids with fingerprints, of tasks in each profile."""
+    base = reference_of(codec)
+    named = {"codec": _named(base)}
+    for task, profile, kind in itertools.product(tasks, ("scalable", "machine"), bundles.KINDS):
+        if (bundle := bundles.find(kind, task, base, profile)) is not None:
+            named[f"{task} {profile} {kind}"] = _named(bundle[1])
+    for task in tasks:
+        named.setdefault(f"{task} scalable predictor", "none: an explicit mask")
+    return named
+
+
+def _named(reference: Reference) -> str:
+    return f"{reference.id} {reference.fingerprint.hex()}"
 
 
 def machine() -> dict[str, Any]:
@@ -121,6 +134,22 @@ def write_json(path: Path, results: dict[str, Any]) -> None:
     part = path.with_suffix(".part")
     part.write_text(json.dumps(rounded(results), indent=1, allow_nan=False) + "\n")
     part.replace(path)
+
+
+def share(rows: Sequence[Row], part: str, whole: str) -> float:
+    """Sum of one value over that of another."""
+    return float(sum(row[part] for row in rows) / sum(row[whole] for row in rows))
+
+
+def mean_and_most(rows: Sequence[Row], key: str) -> Row:
+    """Mean and largest value."""
+    values = [row[key] for row in rows]
+    return {"mean": mean(values), "most": max(values)}
+
+
+def symbols(data: bytes) -> int:
+    """Symbols of all layers of a file together."""
+    return sum(layer.symbols for layer in container.parse(data).header.layers)
 
 
 def mean(values: Sequence[float]) -> float:

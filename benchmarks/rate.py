@@ -3,8 +3,7 @@
 For each quality, over all pictures: bytes of the file, PSNR and MS-SSIM of what it decodes to; the
 bits of the coded segments beside the float model's own likelihoods of the elements that are coded;
 how many table indexes the integer hyper-decoder moves, and what that costs in ideal code lengths;
-bytes of header and framing. For some qualities, the same with a task layer before the human one,
-and what more effort of the encoder gains.
+bytes of header and framing. For some qualities, what more effort of the encoder gains.
 Beside it JPEG, WebP and AVIF through Pillow, and CompressAI's published mbt2018-mean.
 PSNR is over RGB; bpp, PSNR and MS-SSIM are means over the pictures.
 
@@ -50,7 +49,6 @@ Row = dict[str, Any]
 PUBLISHED = common.ROOT.parent / "shared" / "reference" / "kodak_published.json"
 PUBLISHED_CURVE = "compressai-mbt2018-mean_mse_cpu"
 QUALITIES = tuple(float(q) for q in range(10))
-LAYERED = (3.0, 5.0, 7.0)
 EFFORT, SEARCHED = 3, (1.0, 3.0, 5.0, 8.0)  # of encoding, and the qualities at it
 OTHERS: dict[str, tuple[dict[str, Any], Sequence[int]]] = {
     "JPEG": ({"optimize": True}, (5, 10, 20, 30, 40, 50, 60, 70, 80, 90, 95)),
@@ -88,13 +86,12 @@ class Bench:
     usual: Codec  # in the precision that users get
     inside: BaseCodec
     model: Any
-    task: str
 
     @classmethod
-    def load(cls, base: str, precision: str, task: str) -> Bench:
+    def load(cls, base: str, precision: str) -> Bench:
         inside = registry.load(base, dtype=getattr(torch, precision))
         codecs = Codec(base, precision=precision), Codec(base)
-        return cls(*codecs, inside, reference.load(base, 0), task)
+        return cls(*codecs, inside, reference.load(base, 0))
 
 
 def coded_bits(data: bytes) -> int:
@@ -108,7 +105,7 @@ def plain(bench: Bench, pixels: Pixels, quality: float) -> Row:
     decoded = bench.codec.decode(data).picture.pixels
     row = quality_of(pixels, decoded, len(data)) | {"overhead": container.overhead(data)}
     row |= {"coded_bits": coded_bits(data), **against_model(bench, pixels, quality)}
-    return row | {"symbols_add_up": _symbols(data) == row["coded"]}
+    return row | {"symbols_add_up": common.symbols(data) == row["coded"]}
 
 
 @torch.no_grad()
@@ -159,29 +156,6 @@ def searched(bench: Bench, pixels: Pixels, quality: float) -> Row:
     return quality_of(pixels, decoded, len(data)) | {"encode_cpu_seconds": seconds}
 
 
-def layered(bench: Bench, pixels: Pixels, quality: float) -> Row:
-    """One picture at one quality with a task layer, beside the plain file."""
-    options = common.layered_options(bench.inside, bench.task, pixels)
-    whole, bare = (
-        bench.codec.encode(pixels, quality=quality, strip=True, **more).data
-        for more in (options, {})
-    )
-    human = [bench.codec.decode(data, human=True).picture.pixels for data in (whole, bare)]
-    return {
-        "size": len(whole),
-        "plain_size": len(bare),
-        "layer_size": len(container.split(whole, [bench.task])),
-        "overhead": container.overhead(whole),
-        "identical": bool(np.array_equal(human[0], human[1])),
-        "symbols_add_up": _symbols(whole) == _symbols(bare),
-    }
-
-
-def _symbols(data: bytes) -> int:
-    """Symbols of all layers together."""
-    return sum(layer.symbols for layer in container.parse(data).header.layers)
-
-
 def other(name: str, pixels: Pixels, quality: int) -> Row:
     """One picture through one of Pillow's codecs."""
     file = io.BytesIO()
@@ -204,38 +178,16 @@ def plain_row(quality: float, rows: Sequence[Row]) -> Row:
         "coded_against_model_percent": 100 * (coded / model - 1),
         "coded_against_model_percent_worst": 100 * worst,
         "integer_stage_percent": 100 * (integer / floating - 1),
-        "indexes_moved_percent": 100 * _share(rows, "moved", "elements"),
-        "skipped_percent": 100 * (1 - _share(rows, "coded", "elements")),
+        "indexes_moved_percent": 100 * common.share(rows, "moved", "elements"),
+        "skipped_percent": 100 * (1 - common.share(rows, "coded", "elements")),
         "symbols_add_up": sum(row["symbols_add_up"] for row in rows),
-        "overhead": _mean_and_most(rows, "overhead"),
-    }
-
-
-def layered_row(quality: float, rows: Sequence[Row]) -> Row:
-    return {
-        "quality": quality,
-        "size_ratio": _share(rows, "size", "plain_size"),
-        "size_ratio_worst": max(row["size"] / row["plain_size"] for row in rows),
-        "layer_share_of_plain": _share(rows, "layer_size", "plain_size"),
-        "overhead": _mean_and_most(rows, "overhead"),
-        "human_identical": sum(row["identical"] for row in rows),
-        "symbols_add_up": sum(row["symbols_add_up"] for row in rows),
-        "pictures": len(rows),
+        "overhead": common.mean_and_most(rows, "overhead"),
     }
 
 
 def _means(rows: Sequence[Row]) -> Row:
     known = [key for key in ("bpp", "psnr", "ms_ssim") if rows[0][key] is not None]
     return {key: common.mean([row[key] for row in rows]) for key in known}
-
-
-def _share(rows: Sequence[Row], part: str, whole: str) -> float:
-    return float(sum(row[part] for row in rows) / sum(row[whole] for row in rows))
-
-
-def _mean_and_most(rows: Sequence[Row], key: str) -> Row:
-    values = [row[key] for row in rows]
-    return {"mean": common.mean(values), "most": max(values)}
 
 
 def published(path: Path) -> Row | None:
@@ -288,7 +240,6 @@ def measure(bench: Bench, path: Path) -> dict[str, list[Row]]:
     pixels = common.read(path)
     rows = {
         "plain": [plain(bench, pixels, quality) for quality in QUALITIES],
-        "layered": [layered(bench, pixels, quality) for quality in LAYERED],
         "searched": [searched(bench, pixels, quality) for quality in SEARCHED],
     }
     for name, (_, grid) in OTHERS.items():
@@ -303,7 +254,6 @@ def summarise(pictures: Sequence[dict[str, list[Row]]]) -> Row:
         return zip(*(picture[name] for picture in pictures), strict=True)
 
     own = [plain_row(q, rows) for q, rows in zip(QUALITIES, columns("plain"), strict=True)]
-    layers = [layered_row(q, rows) for q, rows in zip(LAYERED, columns("layered"), strict=True)]
     others = {}
     for name, (settings, grid) in OTHERS.items():
         points = [{"quality": q, **_means(r)} for q, r in zip(grid, columns(name), strict=True)]
@@ -318,7 +268,6 @@ def summarise(pictures: Sequence[dict[str, list[Row]]]) -> Row:
     against = others | {"icmh, effort 1": curve_of(own)}
     return {
         "icmh": own,
-        "layered": layers,
         "searched": {
             "effort": EFFORT,
             "rows": effort,
@@ -336,10 +285,10 @@ def _seconds(rows: Sequence[Row]) -> float:
 _bench: Bench
 
 
-def _start(base: str, precision: str, task: str) -> None:
+def _start(base: str, precision: str) -> None:
     global _bench
     torch.set_num_threads(1)
-    _bench = Bench.load(base, precision, task)
+    _bench = Bench.load(base, precision)
 
 
 def _run(path: Path) -> dict[str, list[Row]]:
@@ -350,19 +299,16 @@ def _run(path: Path) -> dict[str, list[Row]]:
 @click.option("--kodak", type=click.Path(path_type=Path), default=common.KODAK)
 @click.option("--output", type=click.Path(path_type=Path), default=common.RESULTS / "rate.json")
 @click.option("--base", default=DEFAULT_BASE, show_default=True)
-@click.option("--task", default="det", show_default=True)
 @click.option("--precision", type=click.Choice(["float32", "bfloat16"]), default="float32")
 @click.option("--limit", type=click.IntRange(1), help="Only the first N pictures.")
-def main(
-    kodak: Path, output: Path, base: str, task: str, precision: str, limit: int | None
-) -> None:
+def main(kodak: Path, output: Path, base: str, precision: str, limit: int | None) -> None:
     paths = common.pictures(kodak, limit)
-    settings = {"pictures": len(paths), "precision": precision, "task": task}
-    settings |= common.weights(registry.load(base), task)
+    settings = {"pictures": len(paths), "precision": precision}
+    settings |= common.weights(registry.load(base), [])
     context = multiprocessing.get_context("spawn")
     with (
         Progress() as progress,
-        ProcessPoolExecutor(os.cpu_count(), context, _start, (base, precision, task)) as pool,
+        ProcessPoolExecutor(os.cpu_count(), context, _start, (base, precision)) as pool,
     ):
         measured = list(progress.track(pool.map(_run, paths), len(paths), description="pictures"))
     results = {"settings": settings, "machine": common.machine(), **summarise(measured)}

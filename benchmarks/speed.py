@@ -315,7 +315,7 @@ def _status(name: str) -> float:
 def whole_processes(base: str, pixels: Pixels, task: str, runs: int, track: Any) -> Row:
     """Wall time in seconds of the command line, start of Python included."""
     codec = Codec(base)
-    options = common.layered_options(registry.load(base), task, pixels)
+    options = common.layered_options(registry.load(base), [task], pixels)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "plain.icm").write_bytes(codec.encode(pixels).data)
@@ -398,7 +398,7 @@ def main(
     limit: int | None,
 ) -> None:
     photos = [common.read(path) for path in common.pictures(kodak, limit)]
-    settings = {"pictures": len(photos)} | common.weights(registry.load(base), task)
+    settings = {"pictures": len(photos)} | common.weights(registry.load(base), [task])
     with Progress() as progress:
 
         def track(items: Sequence[Any], description: str) -> Any:

@@ -42,7 +42,7 @@ def percent(share: float | None, digits: int = 1) -> str:
 
 
 def kodak(results: Results) -> list[str]:
-    """Rate and distortion, BD-rates, what layers cost."""
+    """Rate and distortion, BD-rates, what effort gains."""
     settings = results["settings"]
     rows = [
         [
@@ -63,27 +63,12 @@ def kodak(results: Results) -> list[str]:
         [name, *(_rate(row[metric]) for metric in ("psnr", "ms_ssim"))]
         for name, row in results["bd_rate_percent"].items()
     ]
-    layers = [
-        [
-            f"{row['quality']:g}",
-            number(row["size_ratio"], 4),
-            number(row["size_ratio_worst"], 4),
-            percent(row["layer_share_of_plain"]),
-            f"{row['overhead']['mean']:.0f}, {row['overhead']['most']}",
-            f"{row['human_identical']} of {row['pictures']}",
-        ]
-        for row in results["layered"]
-    ]
-    layer_titles = ["q", "size to the plain file's", "at worst", "task part of it"]
-    layer_titles += ["overhead (bytes: mean, most)", "human picture identical"]
     return [
         f"{settings['pictures']} Kodak pictures, {_weights(settings)}, {settings['precision']}:",
         markdown(titles, rows),
         "BD-rate, the bits that icmh takes more (+) or less at the same quality:",
         markdown(["against", "PSNR", "MS-SSIM"], rates),
         *_searched(results.get("searched")),
-        f"Files with a layer for `{settings['task']}` (predictor {settings['predictor']}):",
-        markdown(layer_titles, layers),
     ]
 
 
@@ -110,6 +95,40 @@ def _searched(results: Results | None) -> list[str]:
 
 def _rate(value: float | None) -> str:
     return "-" if value is None else f"{value:+.1f} %"
+
+
+def layers(results: Results) -> list[str]:
+    """What layers of tasks cost beside plain files, and what files of the machine profile take."""
+    settings = results["settings"]
+    shared = [
+        [
+            f"`{row['tasks']}`",
+            f"{row['quality']:g}",
+            number(row["size_ratio"], 4),
+            number(row["size_ratio_worst"], 4),
+            percent(row["layer_share_of_plain"]),
+            f"{row['overhead']['mean']:.0f}, {row['overhead']['most']}",
+            *(f"{row[key]} of {row['pictures']}" for key in ("human_identical", "rejoined")),
+        ]
+        for row in results["scalable"]
+    ]
+    titles = ["layers", "q", "size to the plain file's", "at worst", "tasks' part of it"]
+    titles += ["overhead (bytes: mean, most)", "human picture identical", "cut and joined"]
+    apart = [
+        [
+            f"`{row['tasks']}`" + (" `--with-human`" if row["with_human"] else ""),
+            f"{row['quality']:g}",
+            f"{row['bytes']:,.0f}",
+            f"{row['rejoined']} of {row['pictures']}",
+        ]
+        for row in results["machine"]
+    ]
+    own = "With `--profile machine`, a latent for each task:"
+    return [
+        f"{settings['pictures']} Kodak pictures, {_weights(settings)}, {settings['precision']}:",
+        markdown(titles, shared),
+        *((own, markdown(["layers", "q", "bytes", "cut and joined"], apart)) if apart else ()),
+    ]
 
 
 def _weights(settings: Results) -> str:
@@ -259,15 +278,33 @@ def _compared(found: Mapping[str, Any] | None) -> str:
     return f"{found['bd_rate_percent']:+.1f} %{between}"
 
 
+def other_networks(results: Results) -> list[str]:
+    """Layers under networks that they were not trained for, against the base codec's picture."""
+    rows = [
+        [
+            found["network"]["id"],
+            f"`{words.label(entry['curve'])}`",
+            words.title(entry["metric"]),
+            _compared(entry),
+        ]
+        for found in results["measured"]
+        for entry in found["bd"]
+        if entry["curve"] != entry["anchor"]
+        and entry["metric"] in (words.main_metric(found), "agreement")
+    ]
+    return [markdown(["network", "layer", "at equal", "bits to the base codec's picture"], rows)]
+
+
 TABLES: dict[str, tuple[str, Callable[[Results], list[str]]]] = {
     "kodak": ("rate.json", kodak),
-    "kodak-gain-1": ("rate-mbt2018-mean-gain-1.json", kodak),
+    "layers": ("layers.json", layers),
     "exactness": ("exactness.json", exactness),
     "speed": ("speed.json", speed),
     "bench-people": ("bench-kodak.json", bench),
     "bench-detection": ("bench-detection.json", bench),
     "bench-classification": ("bench-classification.json", bench),
     "bench-segmentation": ("bench-segmentation.json", bench),
+    "other-networks": ("other-networks.json", other_networks),
 }
 
 

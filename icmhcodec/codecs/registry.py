@@ -17,7 +17,7 @@ from icmhcodec.errors import FormatError, MissingWeightsError, UsageError
 
 WEIGHTS = Path(__file__).parent.parent / "weights"
 PACKAGED = ("mbt2018-mean-gain-1", "mbt2018-mean-gain-0", "test-tiny")
-ALIASES = {"mbt2018-mean-gain": "mbt2018-mean-gain-0"}  # what new files are coded with
+ALIASES = {"mbt2018-mean-gain": "mbt2018-mean-gain-1"}  # what new files are coded with
 
 
 def names() -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +39,7 @@ def load_described(path: str | Path) -> RecognitionNetwork[Any]:
     there, is another than the SHA-256 says, or cannot be loaded.
     """
     said = description.read(path)
-    if not said.file.is_file():
-        raise MissingWeightsError(f"{path} describes {said.file}, which is not there")
+    said = replace(said, file=_found(said.file))
     if said.sha256 and hashlib.sha256(said.file.read_bytes()).hexdigest() != said.sha256.lower():
         raise MissingWeightsError(f"{said.file}: its SHA-256 is not the one in {path}")
     if said.task == "cls":
@@ -47,6 +47,16 @@ def load_described(path: str | Path) -> RecognitionNetwork[Any]:
     if said.task == "seg":
         return DescribedSegmenter(said)
     return DescribedDetector(said)
+
+
+def _found(file: Path) -> Path:
+    """The file, or one of this name among the networks; MissingWeightsError where none is."""
+    for place in (file, *(root / file.name for root in weights.roots())):
+        if place.is_file():
+            return place
+    raise MissingWeightsError(
+        f"{file.name} is not in {file.parent}; put it there, or name its folder in ICMH_NETS"
+    )
 
 
 class _Described:
@@ -178,11 +188,12 @@ def _objects(
     output: Output, arrays: list[npt.NDArray[Any]], canvas: tuple[int, int]
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.int64]]:
     """Boxes x1, y1, x2, y2 in the input's pixels, scores and class numbers."""
-    if output.kind == "boxes":
-        boxes, scores, numbers = arrays
+    if output.kind in description.SUPPRESSED:
+        boxes, scores, numbers = arrays if output.kind == "boxes" else _columns(arrays[0])
         return _corners(output, boxes, canvas), _float(scores), numbers.astype(np.int64)
     if output.kind == "scores":
         boxes, scores = arrays
+        scores = _activated(output.activation, _float(scores))
     else:
         (objects,) = arrays
         objects = objects.T if output.kind == "yolov8" else objects
@@ -195,6 +206,19 @@ def _objects(
     return detection.candidates(boxes, _float(scores), output.score)
 
 
+def _columns(objects: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], ...]:
+    """Boxes, scores and labels of rows [n,6]."""
+    return objects[:, :4], objects[:, 4], objects[:, 5]
+
+
+def _activated(kind: str, scores: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Probabilities of classes, of each by itself or of one among them [n,C]."""
+    raw = torch.from_numpy(scores)
+    if kind == "softmax":
+        return raw.softmax(-1).numpy()
+    return raw.sigmoid().numpy() if kind == "sigmoid" else scores
+
+
 def _float(values: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
     return values.astype(np.float32)
 
@@ -203,6 +227,8 @@ def _corners(
     output: Output, boxes: npt.NDArray[Any], canvas: tuple[int, int]
 ) -> npt.NDArray[np.float32]:
     boxes = _float(boxes).reshape(-1, 4)
+    if output.box == "yxyx":
+        boxes = boxes[:, [1, 0, 3, 2]]
     if output.relative:
         boxes = boxes * np.array([canvas[1], canvas[0]] * 2, np.float32)
     start, end = boxes[:, :2], boxes[:, 2:]

@@ -1,7 +1,7 @@
 """Networks of the user: an ONNX file or a torch.export program, described by a TOML file.
 
     name = "my-detector"         # default: the TOML file's name
-    file = "my.onnx"             # beside the TOML file; .onnx, or .pt2 as torch.export.save writes
+    file = "my.onnx"             # .onnx, or .pt2 as torch.export.save writes; see below
     sha256 = "..."               # optional: checked before the file is read
     task = "det"                 # cls, det or seg
 
@@ -28,18 +28,24 @@
 Kinds of output:
 - cls "logits": `logits` [1,C] (or probabilities);
 - seg "logits": `logits` [1,C,h,w]; "labels": `labels` [1,h,w];
-- det "boxes": `boxes` [1,n,4], `scores` [1,n], `labels` [1,n];
-- det "scores": `boxes` [1,n,4], `scores` [1,n,C];
+- det "boxes": `boxes` [1,n,4], `scores` [1,n], `labels` [1,n]; "rows": `objects` [1,n,6]: box,
+  score, label;
+- det "scores": `boxes` [1,n,4], `scores` [1,n,C], of which `activation` (none, sigmoid, softmax) is
+  still to be taken;
 - det "yolo": `objects` [1,n,5+C]: box, objectness, class scores; "yolov8": [1,4+C,n] without
   objectness; "yolox": as "yolo", boxes not decoded, strides 8, 16, 32.
-Detection also takes `box` (xyxy, xywh, cxcywh; of the kinds yolo and yolov8 cxcywh is the
+Detection also takes `box` (xyxy, yxyx, xywh, cxcywh; of the kinds yolo and yolov8 cxcywh is the
 default), `relative` (true: boxes in shares of the input), `score` (least; 0.01), `overlap`
 (suppress above this intersection over union, class by class; 0: the network has done it; default
 0.65, for "boxes" 0) and `most` (100).
 
 `classes` says what the network's class k is: a list of the data set's classes (-1: none), or
 "imagenet" (k itself, 1000 classes), "imagenet1001" (class 0 is a background), "coco80" (COCO's 80
-in order), "coco91" (k is COCO's id), "voc21" (k itself). Defaults: imagenet, coco80, voc21.
+in order), "coco91" (k is COCO's id, 91 is none), "voc21" (k itself). Defaults: imagenet, coco80,
+voc21.
+
+`file` lies beside the TOML file, or else in the folder that the environment variable ICMH_NETS
+names.
 
 A torch.export program is code: load only what you trust.
 """
@@ -63,6 +69,7 @@ KINDS: dict[str, dict[str, tuple[str, ...]]] = {
     "cls": {"logits": ("logits",)},
     "det": {
         "boxes": ("boxes", "scores", "labels"),
+        "rows": ("objects",),
         "scores": ("boxes", "scores"),
         "yolo": ("objects",),
         "yolov8": ("objects",),
@@ -74,11 +81,13 @@ CLASSES: dict[str, Sequence[int]] = {
     "imagenet": range(1000),
     "imagenet1001": range(-1, 1000),
     "coco80": detection.COCO_IDS.tolist(),
-    "coco91": range(91),
+    "coco91": [*range(91), -1],  # DETR's last class is that of no object
     "voc21": range(21),
 }
 DEFAULT_CLASSES = {"cls": "imagenet", "det": "coco80", "seg": "voc21"}
-BOXES = ("xyxy", "xywh", "cxcywh")
+BOXES = ("xyxy", "yxyx", "xywh", "cxcywh")
+ACTIVATIONS = ("none", "sigmoid", "softmax")
+SUPPRESSED = ("boxes", "rows")  # kinds whose networks choose among overlapping boxes themselves
 DTYPES = ("float32", "float16", "uint8")
 
 
@@ -92,6 +101,7 @@ class Output:
     features: tuple[Name, ...] = ()
     box: str = "xyxy"
     relative: bool = False
+    activation: str = "none"
     score: float = 0.01
     overlap: float = 0.65
     most: int = 100
@@ -168,8 +178,9 @@ def _output(table: _Table, task: str) -> Output:
         features=features,
         box=table.choice("box", BOXES, "cxcywh" if kind.startswith("yolo") else "xyxy"),
         relative=table.take("relative", bool, False),
+        activation=table.choice("activation", ACTIVATIONS, "none"),
         score=table.take("score", float, 0.01),
-        overlap=table.take("overlap", float, 0.0 if kind == "boxes" else 0.65),
+        overlap=table.take("overlap", float, 0.0 if kind in SUPPRESSED else 0.65),
         most=table.take("most", int, 100, least=1),
     )
 

@@ -92,11 +92,16 @@ def _source(file: NetworkFile) -> str:
     return f"or: pip install {name}=={version}"
 
 
-def _folders(file: NetworkFile) -> list[Path]:
-    roots = [cache_folder(), Path(__file__).resolve().parents[3] / "shared" / "nets"]
+def roots() -> list[Path]:
+    """Folders that hold networks: that of ICMH_NETS, the user's cache, one beside the checkout."""
+    found = [cache_folder(), Path(__file__).resolve().parents[3] / "shared" / "nets"]
     if named := os.environ.get("ICMH_NETS"):
-        roots.insert(0, Path(named))
-    folders = [folder for root in roots for folder in (root / file.folder, root)]
+        found.insert(0, Path(named))
+    return found
+
+
+def _folders(file: NetworkFile) -> list[Path]:
+    folders = [folder for root in roots() for folder in (root / file.folder, root)]
     return _package_folders(file) + folders
 
 

@@ -53,8 +53,10 @@ class TaskRecipe(Recipe):
     predictor: str = NONE  # kind of the mask predictor
     alone: float = 0.0  # share of the schedule in which only the predictor learns
     lambdas: tuple[float, ...] = (1.5, 60.0)  # of the lowest and the highest quality, at level 2
+    features: tuple[float, ...] = (1.0,)  # weights of their levels, the last for all that follow
     per_level: float = 2.0  # factor of lambda from level to level
     peak: float = 1e-3  # Adam's
+    encoder_peak: float = 1e-3  # the same for adapters in the encoder
     table_peak: float = 5e-3  # the same for the tables of conditions, which start as constants
     bfloat16: bool = True  # in the recognition network, for gradients
 
@@ -70,6 +72,10 @@ class TaskRecipe(Recipe):
             (self.width > 0 and self.window >= 0, "width and window are sizes"),
             (0 < low < high, "lambdas are the lowest and the highest"),
             (self.per_level > 0, "per_level is a factor"),
+            (
+                bool(self.features) and min(self.features) >= 0 < self.features[-1],
+                "features are weights, the last one above 0",
+            ),
             (0 <= self.alone <= 1, "alone is a share"),
             (
                 self.profile == "machine" or not (self.encoder or self.hyper),
@@ -190,17 +196,20 @@ class Run(task.TaskRun):
         trained = Trained(self.coder, recipe, side or INPUT_SIDE)
         super().__init__(recipe, trained, codec.device)
         self.codec = codec
-        self.training_distortion = Distortion(features, recipe.bfloat16)
-        self.distortion = Distortion(features)
+        self.training_distortion = Distortion(features, recipe.bfloat16, recipe.features)
+        self.distortion = Distortion(features, weights=recipe.features)
         named = list(self.trained.named_parameters())
         tables = [p for name, p in named if "_condition." in name]
-        rest = [p for name, p in named if "_condition." not in name]
+        encoder = [p for name, p in named if name.startswith("sides.encoder.")]
+        taken = {*map(id, tables), *map(id, encoder)}
+        rest = [p for _, p in named if id(p) not in taken]
         groups: list[dict[str, Any]] = [
             {"params": tables, "peak": recipe.table_peak},
+            {"params": encoder, "peak": recipe.encoder_peak},
             {"params": rest, "peak": recipe.peak},
         ]
         self.optimizers = [torch.optim.Adam([group for group in groups if group["params"]])]
-        self.clipped = tables + rest
+        self.clipped = tables + encoder + rest
 
     @property
     def ends(self) -> Sequence[float]:

@@ -21,9 +21,12 @@ class Journal:
     `missing` names what is not written and why, in one line each.
     """
 
-    def __init__(self, folder: Path, steps: int = 0) -> None:
-        """Go on after a number of steps: lines of later ones, not in the state, are dropped."""
-        self.folder = folder
+    def __init__(self, folder: Path, steps: int = 0, decibels: str = "PSNR") -> None:
+        """Go on after a number of steps: lines of later ones, not in the state, are dropped.
+
+        `decibels` says what the points of the validation are in.
+        """
+        self.folder, self.decibels = folder, decibels
         self.rows = [row for row in read(folder) if row["steps"] <= steps] if steps else []
         lines = [json.dumps(row) + "\n" for row in self.rows]
         (folder / METRICS).write_text("".join(lines))
@@ -44,11 +47,11 @@ class Journal:
         with (self.folder / METRICS).open("a") as file:
             file.write(json.dumps(row) + "\n")
         if self.board is not None:
-            for name, value in _scalars(progress).items():
+            for name, value in _scalars(progress, self.decibels).items():
                 self.board.add_scalar(name, value, progress.steps)
             self.board.flush()
         if progress.validation is not None and _installed("matplotlib"):
-            draw(self.rows, self.folder / CURVES)
+            draw(self.rows, self.folder / CURVES, self.decibels)
 
 
 def read(folder: Path) -> list[Row]:
@@ -67,19 +70,19 @@ def _installed(name: str) -> bool:
     return importlib.util.find_spec(name) is not None
 
 
-def _scalars(progress: Progress) -> dict[str, float]:
+def _scalars(progress: Progress, decibels: str) -> dict[str, float]:
     scalars = {f"train/{name}": value for name, value in progress.means.items()}
     if progress.steps_per_second:
         scalars["train/steps_per_second"] = progress.steps_per_second
     if progress.validation is not None:
         scalars["held_out/loss"] = progress.validation.loss
         for point in progress.validation.curve:
-            scalars[f"held_out/psnr_q{point.quality:g}"] = point.psnr
+            scalars[f"held_out/{decibels}_q{point.quality:g}"] = point.psnr
             scalars[f"held_out/bpp_q{point.quality:g}"] = point.bpp
     return scalars
 
 
-def draw(rows: Sequence[Row], path: Path) -> None:
+def draw(rows: Sequence[Row], path: Path, decibels: str) -> None:
     """A PNG of loss over steps, and of the validation's points over rate, first and last."""
     from matplotlib.figure import Figure
 
@@ -97,6 +100,6 @@ def draw(rows: Sequence[Row], path: Path) -> None:
         curve = row["validation"]["curve"]
         points = [[point[key] for point in curve] for key in ("bpp", "psnr")]
         rate.plot(*points, "o-", ms=3, label=f"step {row['steps']}")
-    rate.set(xlabel="bits per pixel", ylabel="PSNR, dB", xscale="log")
+    rate.set(xlabel="bits per pixel", ylabel=f"{decibels}, dB", xscale="log")
     rate.legend()
     figure.savefig(path, format="png", dpi=110)

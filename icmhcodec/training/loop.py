@@ -27,7 +27,7 @@ VALIDATION_CROPS = 16
 
 @dataclass(frozen=True)
 class Point:
-    """Bits per pixel and PSNR at a quality, means over pictures."""
+    """Bits per pixel and PSNR at a quality, means over pictures; or what a run has for PSNR."""
 
     quality: float
     bpp: float
@@ -69,6 +69,7 @@ class Run(ABC):
     """A training and all of its state. Its random numbers follow from the seed and the step."""
 
     kind: ClassVar[str]
+    decibels: ClassVar[str] = "PSNR"  # what points are in
 
     def __init__(self, recipe: Recipe, trained: nn.Module, device: torch.device) -> None:
         """Take the parts that are trained; their average starts as they do."""
@@ -170,6 +171,21 @@ class Run(ABC):
         self.steps, self.seconds, self.done = state["steps"], state["seconds"], state["done"]
         self.about = state["about"]
         self.tick(0)  # the schedule may have become longer
+
+
+def begin_with(run: Run, path: Path) -> int:
+    """Give a new run the averaged weights of another's state where name and shape agree.
+
+    How many of its tensors those are; UsageError where none is.
+    """
+    given = read_state(path, run.device)["average"]
+    own = run.trained.state_dict()
+    common = {k: v for k, v in given.items() if k in own and own[k].shape == v.shape}
+    if not common:
+        raise UsageError(f"{path}: none of its weights fit what is to be trained")
+    for module in (run.trained, run.average):
+        module.load_state_dict({**own, **common})
+    return len(common)
 
 
 def read_state(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:

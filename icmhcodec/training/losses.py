@@ -60,14 +60,18 @@ def gaussian_bits(values: Tensor, scales: Tensor) -> Tensor:
     return torch.where(mass > 1e-7, near, far / math.log(2))
 
 
-def feature_distortion(decoded: Sequence[Tensor], original: Sequence[Tensor]) -> Tensor:
+def feature_distortion(
+    decoded: Sequence[Tensor], original: Sequence[Tensor], weights: Sequence[float] = (1.0,)
+) -> Tensor:
     """Mean over levels of the squared feature error, each over its original's mean square; [B].
 
     The normalisation makes one lambda mean the same for every network (Adapt-ICMH, eq. 5, has the
-    plain mean square).
+    plain mean square). The last of the levels' weights holds for all that follow.
     """
+    weight = [weights[min(i, len(weights) - 1)] for i in range(len(original))]
     terms = [
-        (d - o).float().pow(2).flatten(1).mean(1) / o.float().pow(2).mean()
-        for d, o in zip(decoded, original, strict=True)
+        w * (d - o).float().pow(2).flatten(1).mean(1) / o.float().pow(2).mean()
+        for w, d, o in zip(weight, decoded, original, strict=True)
+        if w
     ]
-    return torch.stack(terms).mean(0)
+    return torch.stack(terms).sum(0) / sum(weight)

@@ -77,11 +77,14 @@ def seen_by_network(x: Tensor, size_class: int) -> Tensor:
 class Distortion:
     """Squared error of features, relative to those of the originals; [B].
 
-    With `bfloat16` gradients are taken in it where the network's layers can.
+    With `bfloat16` gradients are taken in it where the network's layers can; `weights` are those
+    of the features' levels.
     """
 
-    def __init__(self, features: Features, bfloat16: bool = False) -> None:
-        self._features, self._bfloat16 = features, bfloat16
+    def __init__(
+        self, features: Features, bfloat16: bool = False, weights: Sequence[float] = (1.0,)
+    ) -> None:
+        self._features, self._bfloat16, self._weights = features, bfloat16, weights
 
     def __call__(self, decoded: Tensor, batch: Draw) -> Tensor:
         """Of decoded crops [B,3,S,S] to those of a batch."""
@@ -89,7 +92,7 @@ class Distortion:
             with torch.no_grad():
                 original = self._seen(batch.x, batch.size_class)
             seen = self._seen(decoded, batch.size_class)
-        return losses.feature_distortion(seen, original)
+        return losses.feature_distortion(seen, original, self._weights)
 
     def _seen(self, x: Tensor, size_class: int) -> Sequence[Tensor]:
         return self._features(seen_by_network(x, size_class))
@@ -216,6 +219,8 @@ def _falls(x: Curve, y: Curve) -> bool:
 
 class TaskRun(loop.Run):
     """What the runs of task layers have besides what every run has."""
+
+    decibels = "features"
 
     @abstractmethod
     def measure(self, batch: Draw) -> Measured:

@@ -133,6 +133,7 @@ class Run(loop.Run):
     """A training run of a bundle on a frozen video codec."""
 
     kind = "video-task"
+    decibels = "features"
     recipe: VideoTaskRecipe
     trained: Trained
     average: Trained

@@ -38,10 +38,10 @@ def test_results_are_rounded_and_have_no_nan(tmp_path):
 
 def test_a_task_without_a_bundle_gets_the_middle_quarter():
     codec = registry.load("test-tiny")
-    options = common.layered_options(codec, "det", np.zeros((64, 128, 3), np.uint8))
+    options = common.layered_options(codec, ["det"], np.zeros((64, 128, 3), np.uint8))
     assert options["tasks"] == ["det"]
     assert options["masks"]["det"].sum() == 64 * 128 / 4
-    assert "explicit" in common.weights(codec, "det")["predictor"]
+    assert "explicit" in common.weights(codec, ["det"])["det scalable predictor"]
 
 
 def test_the_machine_is_described():

@@ -12,13 +12,12 @@ pytest.importorskip("bjontegaard")
 
 @pytest.fixture
 def bench():
-    return rate.Bench.load("test-tiny", "float32", "det")
+    return rate.Bench.load("test-tiny", "float32")
 
 
 @pytest.fixture
 def _short(monkeypatch):
     monkeypatch.setattr(rate, "QUALITIES", (2.0, 4.0, 6.0, 8.0))
-    monkeypatch.setattr(rate, "LAYERED", (3.0,))
     monkeypatch.setattr(rate, "SEARCHED", (3.0, 5.0, 7.0, 9.0))
     monkeypatch.setattr(rate, "EFFORT", 2)
     monkeypatch.setattr(rate, "OTHERS", {"JPEG": ({}, (5, 20, 50, 80, 95))})
@@ -36,13 +35,6 @@ def test_a_plain_picture(bench):
     assert 8 * (64 * 128 * row["bpp"] / 8 - row["overhead"]) == pytest.approx(row["coded_bits"])
 
 
-def test_a_layered_picture(bench):
-    row = rate.layered(bench, picture(64, 128), 5.0)
-    assert row["identical"]
-    assert row["symbols_add_up"]
-    assert row["layer_size"] < row["size"]
-
-
 @pytest.mark.usefixtures("_short")
 def test_the_summary_of_pictures(bench, photos, monkeypatch):
     monkeypatch.setattr(rate, "PUBLISHED", photos / "none.json")
@@ -51,8 +43,6 @@ def test_the_summary_of_pictures(bench, photos, monkeypatch):
     json.dumps(common.rounded(results), allow_nan=False)
     assert [row["quality"] for row in results["icmh"]] == [2, 4, 6, 8]
     assert all(row["symbols_add_up"] == 2 for row in results["icmh"])
-    (layers,) = results["layered"]
-    assert (layers["human_identical"], layers["symbols_add_up"], layers["pictures"]) == (2, 2, 2)
     assert set(results["others"]) == {"JPEG"}
     assert [row["quality"] for row in results["searched"]["rows"]] == [3, 5, 7, 9]
     assert set(results["searched"]["bd_rate_percent"]) == {"JPEG", "icmh, effort 1"}

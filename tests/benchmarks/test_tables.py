@@ -8,17 +8,25 @@ import pytest
 from benchmarks import common, tables
 
 RATE = {
-    "settings": {"pictures": 1, "precision": "float32", "task": "det", "codec": "base-0 00"}
-    | {"predictor": "det-0 00"},
+    "settings": {"pictures": 1, "precision": "float32", "codec": "base-0 00"},
     "icmh": [
         {"quality": 4.0, "bpp": 0.5, "psnr": 31.26, "coded_against_model_percent": 0.4}
         | {"integer_stage_percent": 0.001, "indexes_moved_percent": 1.0}
         | {"overhead": {"mean": 90.4, "most": 99}}
     ],
     "bd_rate_percent": {"JPEG": {"psnr": -25.04, "ms_ssim": None}},
-    "layered": [
-        {"quality": 5.0, "size_ratio": 1.01, "size_ratio_worst": 1.02, "human_identical": 1}
+}
+
+LAYERS = {
+    "settings": {"pictures": 1, "precision": "float32", "codec": "base-0 00"},
+    "scalable": [
+        {"tasks": "det", "quality": 5.0, "size_ratio": 1.01, "size_ratio_worst": 1.02}
         | {"layer_share_of_plain": 0.4, "overhead": {"mean": 140.0, "most": 150}, "pictures": 1}
+        | {"human_identical": 1, "rejoined": 0}
+    ],
+    "machine": [
+        {"tasks": "cls,det", "quality": 5.0, "with_human": True, "bytes": 1234.5, "pictures": 1}
+        | {"rejoined": 1}
     ],
 }
 
@@ -51,9 +59,16 @@ def test_an_unknown_table_is_an_error(folder):
 
 
 def test_all_rows_of_a_table_have_its_columns(folder):
-    for block in tables.kodak(RATE):
+    for block in (*tables.kodak(RATE), *tables.layers(LAYERS)):
         widths = {line.count("|") for line in block.splitlines() if line.startswith("|")}
         assert len(widths) <= 1
+
+
+def test_layers_that_do_not_come_back_are_shown():
+    said = "\n".join(tables.layers(LAYERS))
+    assert "| `det` | 5 | 1.0100 | 1.0200 | 40.0 % | 140, 150 | 1 of 1 | 0 of 1 |" in said
+    assert "| `cls,det` `--with-human` | 5 | 1,234 | 1 of 1 |" in said
+    assert "machine" not in "\n".join(tables.layers(LAYERS | {"machine": []}))
 
 
 @pytest.mark.parametrize("name", tables.TABLES)
@@ -64,3 +79,20 @@ def test_the_readme_is_up_to_date(name):
     found = {match[2]: match[0] for match in tables.MARKED.finditer(text)}
     if name in found:
         assert tables.fill(found[name]) == found[name], "run python -m benchmarks.tables"
+
+
+def test_layers_under_other_networks_stand_against_the_base_codec():
+    anchor = "icmh:base-1/plain/human"
+    entry = {"curve": "icmh:base-1/machine/det", "anchor": anchor, "metric": "AP"}
+    found = {
+        "network": {"id": "other"},
+        "rows": [{"metrics": {"AP": 20.0, "AP50": 40.0}}],
+        "bd": [
+            entry | {"bd_rate_percent": -30.04, "ci95": [-40.2, -20.4]},
+            entry | {"metric": "AP50", "bd_rate_percent": -1.0, "ci95": None},
+            entry | {"metric": "agreement", "bd_rate_percent": None, "ci95": None},
+        ],
+    }
+    (table,) = tables.other_networks({"measured": [found]})
+    assert "| other | `icmh:base-1 machine det` | AP (%) | -30.0 % [-40 to -20] |" in table
+    assert len(table.splitlines()) == 4

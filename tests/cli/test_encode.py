@@ -115,7 +115,7 @@ def test_an_explicit_mask_makes_a_task_layer(run: Run, photo: Path) -> None:
         (("photo.png", "--no-human"), 2, "add --task"),
         (("photo.png", "--profile", "machine"), 2, "add --task"),
         (("photo.png", "--task", "det"), 4, "icmh models add"),
-        (("photo.png", "--task", "det"), 4, "(here: det-0 scalable for mbt2018-mean-gain-0"),
+        (("photo.png", "--task", "det"), 4, "det-0 scalable for mbt2018-mean-gain-0"),
         (("photo.png", "--task", "det:77"), 2, "level"),
         (("photo.png", "--device", "nowhere"), 2, "device"),
         (("photo.png", "--json", "-o", "-"), 2, "share stdout"),

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from icmhcodec import modelfile
 from icmhcodec.codecs import registry
 
 from .conftest import Run, lines
@@ -189,6 +190,16 @@ def test_the_machine_profile_and_its_predictor(run: Run) -> None:
     (layer,) = info["layers"]
     assert layer["adapter"]["id"] == layer["predictor"]["id"] == "cls-7"
 
+    begun = run("train", "adapter", "photos", *COMMON, "--recipe", "scalable.toml", "--start", out)
+    assert begun.exit_code == 0, begun.stderr
+    fitting = [line for line in lines(begun) if "tensors begin" in line]
+    predictor, decoder = 17, 16  # of the first run's kinds
+    (said,) = fitting
+    assert said.startswith(f"icmh: {out}: {predictor + decoder} of ")
+    models = [modelfile.read(path) for path in Path("photos-cls-trained").glob("*.safetensors")]
+    assert [model.metadata["start"] for model in models] == [out.name] * 2
+    assert "alone 0.0" in models[0].metadata["recipe"]
+
 
 @pytest.mark.usefixtures("classifier")
 def test_a_predictor_alone_and_all_weights(run: Run) -> None:
@@ -233,6 +244,7 @@ def test_what_does_not_fit_is_refused_before_anything_is_written(run: Run) -> No
         (("adapter", "photos", *COMMON, "--kind", "lora"), "kind is one of sfma"),
         (("adapter", "photos", *COMMON, "--recipe", "fast"), "the package has full, machine"),
         (("adapter", "photos", *COMMON, "--id", "No Name"), "'No Name' is no name"),
+        (("adapter", "photos", *COMMON, "--start", "photos"), "no state of a training here"),
         (("task-adapter", "photos", *COMMON), "cls: no run's folder, and no scalable bundle"),
     ):
         result = run("train", *arguments)

@@ -10,7 +10,7 @@ from icmhcodec.codecs import registry, zoo
 from icmhcodec.container import Reference
 from icmhcodec.errors import MissingWeightsError
 
-DEFAULT = "mbt2018-mean-gain-0"
+DEFAULT = "mbt2018-mean-gain-1"
 
 
 def test_the_alias_is_the_packaged_default():

@@ -9,8 +9,20 @@ from icmhcodec.masks.predictor import Condition
 from tests.masks.nets import inputs, net
 
 
-def test_the_packaged_predictor_keeps_its_fingerprint_and_loads() -> None:
-    reference = Reference("det-0", bytes.fromhex("e37eec2e18ed578e"))
+# Files name them: none is ever changed or removed.
+RELEASED = [
+    ("det-0", "e37eec2e18ed578e"),
+    ("det-1", "1ca4ffd45e1ba6c9"),
+    ("det-1", "897ebcc1ccb6880d"),
+    ("cls-1", "ff2408e346cab220"),
+    ("cls-1", "6a5e4b3525d90a1e"),
+    ("seg-1", "18edff9bc658e6d4"),
+]
+
+
+@pytest.mark.parametrize(("name", "fingerprint"), RELEASED)
+def test_a_released_predictor_keeps_its_fingerprint_and_loads(name: str, fingerprint: str) -> None:
+    reference = Reference(name, bytes.fromhex(fingerprint))
     tensors = bundles.by_reference("predictor", reference).tensors
     assert modelfile.fingerprint(tensors) == reference.fingerprint
     assert kinds.kind_of(tensors) == "light"

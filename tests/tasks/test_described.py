@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from icmhcodec.errors import MissingWeightsError, UsageError
+from icmhcodec.tasks import weights
 from icmhcodec.tasks.contract import load_network
 
 RED, GREEN, BLUE = (250, 10, 10), (10, 250, 10), (10, 10, 250)
@@ -130,6 +131,57 @@ def test_suppression_may_be_left_to_the_network_and_sizes_differ(describe):
     assert found.classes.tolist() == [11, 11]
 
 
+ROWS = np.array([[20, 10, 60, 50, 0.9, 1], [21, 10, 60, 50, 0.8, 1], [0, 0, 5, 5, 0.1, 0]])
+
+
+def test_rows_of_objects_are_read_and_not_suppressed(describe):
+    text = 'kind = "rows"\nbox = "yxyx"\nscore = 0.2\nclasses = [5, 11]\n'
+    found = boxes_of(text, ROWS, describe, picture(RED, RED, 100, 200))
+    np.testing.assert_allclose(found.boxes, [[20, 40, 100, 100], [20, 42, 100, 100]], rtol=1e-6)
+    assert found.classes.tolist() == [11, 11]
+
+
+@pytest.mark.parametrize(
+    ("activation", "scores", "classes"),
+    [
+        ("none", [1.0, 0.5], [2, 1]),
+        ("sigmoid", [0.7311, 0.6225], [2, 1]),
+        ("softmax", [0.4967], [2]),
+    ],
+)
+def test_scores_of_classes_are_made_of_what_the_network_gives(
+    describe, activation, scores, classes
+):
+    """As DETR's: the last class is that of no object."""
+    pytest.importorskip("onnxruntime")
+    logits = np.array([[[0.5, 1.0, 0.1], [-8.0, -8.0, 8.0]]], np.float32)
+    boxes = np.array([[[0.5, 0.5, 0.2, 0.4], [0.1, 0.1, 0.1, 0.1]]], np.float32)
+    nodes = [
+        ("ReduceSum", ["x"], "sum", {"keepdims": 0}),
+        ("Mul", ["sum", "zero"], "none", {}),
+        ("Add", ["l", "none"], "logits", {}),
+        ("Add", ["b", "none"], "boxes", {}),
+    ]
+    file = graph(nodes, ["logits", "boxes"], l=logits, b=boxes, zero=np.float32(0))
+    text = f"""
+        task = "det"
+        input = {{size = 100}}
+        [output]
+        kind = "scores"
+        boxes = "boxes"
+        scores = "logits"
+        box = "cxcywh"
+        relative = true
+        activation = "{activation}"
+        score = 0.4
+        classes = [1, 2, -1]
+    """
+    found = load_network(describe(text, file, "my.onnx")).predict(picture(RED, RED, 100, 200))
+    np.testing.assert_allclose(found.scores, scores, atol=1e-3)
+    assert found.classes.tolist() == classes
+    np.testing.assert_allclose(found.boxes[0], [80, 30, 120, 70], rtol=1e-5)
+
+
 def test_a_class_beyond_the_list_is_a_usage_error(describe):
     with pytest.raises(UsageError, match="gives class 1, but its description knows 1 classes"):
         boxes_of('kind = "yolo"\nclasses = [5]\n', YOLO, describe, picture(RED, RED))
@@ -246,6 +298,19 @@ def test_the_hash_is_checked_before_the_file_is_read(describe):
         text = f'task = "cls"\nsha256 = "{digest}"\n[input]\nsize = 8\n'
         with pytest.raises((MissingWeightsError, UsageError), match=message):
             load_network(describe(text, content, "my.bin"))
+
+
+def test_the_file_may_lie_among_the_networks(describe, tmp_path, monkeypatch):
+    pytest.importorskip("onnxruntime")
+    monkeypatch.setattr(weights, "cache_folder", lambda: tmp_path / "cache")
+    path = describe('task = "cls"\n[input]\nsize = 8\n', mean_colour(), "my.onnx")
+    expected = load_network(path).fingerprint
+    (tmp_path / "nets").mkdir()
+    (tmp_path / "my.onnx").rename(tmp_path / "nets" / "my.onnx")
+    with pytest.raises(MissingWeightsError, match=r"my\.onnx is not in .*ICMH_NETS"):
+        load_network(path)
+    monkeypatch.setenv("ICMH_NETS", str(tmp_path / "nets"))
+    assert load_network(path).fingerprint == expected
 
 
 def test_yolox_by_description_equals_yolox(describe, network, network_file, data):

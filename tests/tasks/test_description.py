@@ -61,7 +61,8 @@ def test_outputs_have_names_or_positions(read):
     [
         ('file = "a.onnx"', "task is missing"),
         ('task = "pose"\nfile = "a.onnx"', "task has to be one of cls, det, seg"),
-        (BARE + 'kind = "rows"', r"\[output\]: kind has to be one of boxes, scores, yolo"),
+        (BARE + 'kind = "grid"', r"\[output\]: kind has to be one of boxes, rows, scores, yolo"),
+        (BARE + 'activation = "relu"', "activation has to be one of none, sigmoid, softmax"),
         (BARE + "extra = 1\nmore = 2", r"\[output\]: unknown: extra, more"),
         (BARE + 'classes = "coco"', "classes has to be a list of numbers or one of imagenet"),
         (BARE + "classes = []", "classes has to be no empty list"),

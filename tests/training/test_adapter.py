@@ -78,7 +78,15 @@ def test_a_machine_run_trains_both_sides(predictor: str, crops: Crops, tmp_path:
 
 
 def test_the_rate_falls_at_the_same_distortion(crops: Crops, tmp_path: Path) -> None:
-    own = replace(MACHINE, steps=60, peak=5e-3, kind="naive", average=0.9, lambdas=(1.0, 100.0))
+    own = replace(
+        MACHINE,
+        steps=60,
+        peak=5e-3,
+        encoder_peak=5e-3,
+        kind="naive",
+        average=0.9,
+        lambdas=(1.0, 100.0),
+    )
     run = _run(own)
     loop.train(run, crops, tmp_path)
     report = run.report(crops.held_out(4))
@@ -208,3 +216,14 @@ def test_a_distortion_is_relative_to_the_originals() -> None:
     scaled = losses.feature_distortion([d * 7 for d in decoded], [o * 7 for o in original])
     assert torch.allclose(once, scaled)
     assert torch.allclose(once.mean(), torch.tensor(0.01), rtol=1e-4)
+
+
+def test_levels_of_features_have_weights() -> None:
+    original = [torch.ones(2, 3, 8, 8) for _ in range(3)]
+    decoded = [o * (1 + error) for o, error in zip(original, (0.1, 0.2, 0.3), strict=True)]
+    equal = losses.feature_distortion(decoded, original)
+    assert equal.tolist() == pytest.approx([(0.01 + 0.04 + 0.09) / 3] * 2, rel=1e-4)
+    weighed = losses.feature_distortion(decoded, original, (0.0, 1.0))
+    assert weighed.tolist() == pytest.approx([(0.04 + 0.09) / 2] * 2, rel=1e-4)
+    first = losses.feature_distortion(decoded, original, (4.0, 0.0, 1.0))
+    assert first.tolist() == pytest.approx([(4 * 0.01 + 0.09) / 5] * 2, rel=1e-4)

@@ -66,10 +66,10 @@ def test_tensorboard_gets_the_same_figures(tmp_path: Path, monkeypatch: pytest.M
         def flush(self) -> None:
             written["flushed"] = 1
 
-    log = Journal(tmp_path)
+    log = Journal(tmp_path, decibels="features")
     log.board = Board()
     log.note(_progress(3, True))
     assert written["train/psnr"] == 30
-    assert written["held_out/psnr_q9"] == 38
+    assert written["held_out/features_q9"] == 38
     assert written["held_out/loss"] == 1.2
     assert written["flushed"]

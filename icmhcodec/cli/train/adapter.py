@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
@@ -24,12 +25,18 @@ from icmhcodec.errors import UsageError
 )  # fmt: skip
 @click.option("--predictor", help="Kind of the mask predictor: light, icmh-net, channels, none.")
 @click.option("--kind", help="Of adapters: sfma, sma, fma, fma-sma, sma-fma, two-sma, naive.")
+@click.option(
+    "--start", metavar="RUN", type=click.Path(path_type=Path),
+    help="Folder of another run, of another profile, task or base codec, whose weights this begins "
+    "with where they fit.",
+)  # fmt: skip
 @click.option("--width", type=click.IntRange(min=1), help="Of adapters.  [default: 64]")
 def adapter(
     profile: str | None,
     method: str,
     predictor: str | None,
     kind: str | None,
+    start: Path | None,
     width: int | None,
     **values: Any,
 ) -> None:
@@ -42,13 +49,14 @@ def adapter(
     \b
     icmh train adapter photos/ --task det --minutes 60
     icmh train adapter photos/ --task det --profile machine
+    icmh train adapter photos/ --task det --profile machine --start photos-det-scalable/
     icmh train adapter photos/ --network my.toml
     icmh models add photos-det-scalable/predictor.safetensors
     """
     given = tasks.asked(values)
     chosen = {"predictor": predictor, "kind": kind, "width": width}
     if method == "full":
-        if profile == "scalable" or any(chosen.values()):
+        if profile == "scalable" or start or any(chosen.values()):
             raise UsageError("--method full has neither adapters nor a shared latent")
         _full(tasks.setting(given, "full"))
         return
@@ -58,9 +66,11 @@ def adapter(
     default = profile or "scalable"
     if predictor == "none" and profile == "machine":
         default = "machine-plain"  # where nothing is left out, lambda goes with the quality alone
-    recipe = tasks.recipe(place, training.TaskRecipe, default, {**chosen, "profile": profile})
+    alone = 0.0 if start else None  # a predictor that is trained needs no time for itself
+    own = {**chosen, "profile": profile, "alone": alone}
+    recipe = tasks.recipe(place, training.TaskRecipe, default, own)
     run = training.Run(place.codec, recipe, place.network.features, place.network.side)
-    tasks.train(place, run)
+    tasks.train(place, run, start)
     details = tasks.reported(place, run)
     if recipe.hyper:
         complain("adapters in the hyper path: an estimate in floats, nothing can be coded with it")

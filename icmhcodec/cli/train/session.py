@@ -60,7 +60,7 @@ def train_on(
     from icmhcodec.training.journal import Journal
 
     first = processes.rank() == 0
-    journal = Journal(out, run.steps) if first else None
+    journal = Journal(out, run.steps, run.decibels) if first else None
     if journal:
         complain(f"{'going on' if run.steps else 'training'} on {what}")
         for line in journal.missing:

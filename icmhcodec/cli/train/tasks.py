@@ -183,13 +183,17 @@ def _shown(recipe: Recipe) -> dict[str, Any]:
     return {field.name: getattr(recipe, field.name) for field in fields(recipe)}
 
 
-def train(place: Setting, run: Run) -> None:
-    """Train from the start or from the state in the folder, to the schedule's end."""
+def train(place: Setting, run: Run, start: Path | None = None) -> None:
+    """Train from the state in the folder, from that of another run, or anew, to the end."""
     from icmhcodec.training import loop
 
     state = place.out / loop.STATE
     if state.exists():
         run.load(state)
+    elif start:
+        count = loop.begin_with(run, start / loop.STATE)
+        complain(f"{start}: {count} of {len(run.trained.state_dict())} tensors begin as its own")
+        run.about["start"] = start.resolve().name
     run.about["network"] = place.network_name
     if run.done < 1:
         session.train(run, place.asked.folder, place.out, place.asked.cache)

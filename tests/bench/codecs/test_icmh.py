@@ -55,7 +55,7 @@ def test_a_scalable_file_serves_both_readers(pixels):
 def test_the_identity_has_the_fingerprints_of_all_weights():
     found = profiles("icmh", ["det"])
     plain, scalable = found["plain"].identity(), found["scalable"].identity()
-    assert plain["base"].startswith("mbt2018-mean-gain-0 ")
+    assert plain["base"].startswith("mbt2018-mean-gain-1 ")
     assert scalable["det predictor"].startswith("det-")
     assert scalable.items() > plain.items()
     assert {"icmh", "torch", "precision"} <= plain.keys()
