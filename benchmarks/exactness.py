@@ -120,7 +120,7 @@ def spawn(job: Job) -> None:
     """Run a job in a process of its own."""
     path = os.pathsep.join([str(common.ROOT), os.environ.get("PYTHONPATH", "")])
     environment = {**os.environ, "PYTHONPATH": path, **job.setting.environment}
-    command = [sys.executable, "-m", "benchmarks.exactness_worker", job.to_json()]
+    command = [sys.executable, "-m", job.module, job.to_json()]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         raise click.ClickException(f"{job.action}, {job.setting.name}: {done.stderr[-2000:]}")

@@ -10,11 +10,12 @@ import hashlib
 import json
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from unittest.mock import patch
 
 import numpy as np
@@ -34,6 +35,7 @@ from icmhcodec.container import Region
 from icmhcodec.entropy import regions
 from icmhcodec.entropy.model import MEAN_BITS, SCALE_BITS, EntropyModel
 from icmhcodec.errors import IcmhError
+from icmhcodec.modelfile import ModelFile
 from icmhcodec.pipeline import decode as decoding
 from icmhcodec.pipeline import encode as encoding
 from icmhcodec.pipeline import latent
@@ -95,6 +97,7 @@ class Setting:
 class Job:
     """What a process does: "encode" pictures, or "decode" the files that other jobs wrote."""
 
+    module: ClassVar[str] = "benchmarks.exactness_worker"  # which does it
     action: str
     setting: Setting
     sources: tuple[str, ...]  # slugs of the encoders to decode; the first one's are also shown
@@ -198,13 +201,18 @@ def networks_under(setting: Setting, bases: Sequence[str]) -> Networks:
     for base, dtype in product(bases, {torch.float32, networks.dtype(None)}):
         codec = networks.base(base, dtype)
         assert isinstance(codec, Hyperprior)
-        if setting.layout == "contiguous":
-            for transform in (codec.g_a, codec.g_s, codec.h_a):
-                make_contiguous(transform)
-        if setting.h_s != EXACT:
-            path = dict(registry.available())[registry.resolve(base)]
-            codec.entropy = FloatEntropy(modelfile.read(path).tensors, setting.h_s)
+        path = dict(registry.available())[registry.resolve(base)]
+        put_under(setting, codec, modelfile.read(path))
     return networks
+
+
+def put_under(setting: Setting, codec: Hyperprior, model: ModelFile) -> None:
+    """Let a codec, built of that file, compute in the setting's layout and arithmetic."""
+    if setting.layout == "contiguous":
+        for transform in (codec.g_a, codec.g_s, codec.h_a):
+            make_contiguous(transform)
+    if setting.h_s != EXACT:
+        codec.entropy = FloatEntropy(model.tensors, setting.h_s)
 
 
 def make_contiguous(transform: Transform) -> None:
@@ -227,6 +235,14 @@ def encode_with_digest(
     networks: Networks, base: str, pixels: common.Pixels, options: Options
 ) -> tuple[bytes, str]:
     """The encoder's file, and the digest of the integers it had in hand while writing it."""
+    with watched() as seen:
+        data = encoding.encode(networks, base, as_picture(pixels), options).data
+    return data, digest(*(part for quantised in seen for part in integers(quantised)))
+
+
+@contextmanager
+def watched() -> Iterator[list[Quantised]]:
+    """What an encoder quantises meanwhile."""
     seen: list[Quantised] = []
     original = latent.quantise
 
@@ -235,12 +251,13 @@ def encode_with_digest(
         return seen[-1]
 
     with patch.object(latent, "quantise", quantise):
-        data = encoding.encode(networks, base, as_picture(pixels), options).data
-    parts: list[Tensor] = []
-    for quantised in seen:
-        sent = torch.where(quantised.coded, quantised.symbols, 0)
-        parts += [quantised.z_symbols, quantised.prior.mean, quantised.prior.index, sent]
-    return data, digest(*parts)
+        yield seen
+
+
+def integers(quantised: Quantised) -> tuple[Tensor, ...]:
+    """Hyper-symbols, means, indexes and symbols that are sent."""
+    sent = torch.where(quantised.coded, quantised.symbols, 0)
+    return quantised.z_symbols, quantised.prior.mean, quantised.prior.index, sent
 
 
 @torch.no_grad()

@@ -1,6 +1,10 @@
 """Thousands of random mutations of small files, and every truncation of two: what comes of them.
 
     python -m benchmarks.fuzz.mutations
+    python -m benchmarks.fuzz.mutations --clips 2000 --symbols 0 --pixels 0 --no-truncations
+
+Of a clip, mutations change bytes, take out or repeat chunks, or change a chunk and its CRC with it,
+in turn; it is also cut at the border of every chunk.
 
 Half of the mutations have their checksums made right again. A case is a finding where it ends in
 anything but an error of icmh's or a right decode, takes more than 10 s, or takes the process to
@@ -23,8 +27,10 @@ from pathlib import Path
 from typing import Any
 
 import click
+import numpy as np
 import torch
 
+from benchmarks import video_cases
 from benchmarks.common import RESULTS, ROOT, machine, write_json
 from icmhcodec.codecs import zoo
 from icmhcodec.errors import MissingWeightsError
@@ -32,6 +38,9 @@ from icmhcodec.pipeline.codec import Codec
 from tests.attacks import mutations, samples
 from tests.attacks.mutations import Seal
 from tests.pipeline.conftest import BASE
+from tests.pipeline.video import mutations as clips
+from tests.pipeline.video.mutations import Good
+from tests.pipeline.video.samples import borders
 
 MEMORY = 2  # times that of the good files
 STEP = 500  # cases between two lines on the terminal
@@ -43,6 +52,7 @@ Case = tuple[str, Callable[[], str]]
 @click.option("--symbols", default=20_000, show_default=True, help="Mutations down to symbols.")
 @click.option("--pixels", default=500, show_default=True, help="Mutations down to pixels.")
 @click.option("--truncations/--no-truncations", default=True, help="Cut two files at every byte.")
+@click.option("--clips", default=0, show_default=True, help="Mutations of a clip.")
 @click.option("--first", default=0, show_default=True, help="Number of the first mutation.")
 @click.option("--seed", default=11, show_default=True)
 @click.option("--output", type=click.Path(path_type=Path), default=RESULTS / "fuzz_mutations.json")
@@ -99,15 +109,20 @@ def work(begin: int, journal: Path, **options: Any) -> None:
     with tempfile.TemporaryDirectory() as folder, journal.open("w", buffering=1) as sink:
         os.environ.update(ICMH_DATA=folder, ICMH_CACHE=folder)
         samples.install_bundles(Path(folder))
+        if options["clips"]:
+            video_cases.add_random_codec()
         codec = Codec(BASE)
         files = samples.encoded(codec)
+        clip = clips.good() if options["clips"] else None
         reset_peak()
         for data in files.values():
             codec.decode(data)
             codec.symbols(data)
+        if clip:
+            clips.judge(clip, clip.data)
         good = peak()
         sink.write(json.dumps({"good": good, "case": begin - 1}) + "\n")
-        for number, (kind, case) in enumerate(cases(codec, files, **options)):
+        for number, (kind, case) in enumerate(cases(codec, files, clip, **options)):
             if number < begin:
                 continue
             line = {"case": number, "kind": kind, **judged(case, good)}
@@ -139,9 +154,11 @@ def judged(case: Callable[[], str], good: float) -> dict[str, Any]:
 def cases(
     codec: Codec,
     files: dict[str, bytes],
+    clip: Good | None,
     symbols: int,
     pixels: int,
     truncations: bool,
+    clips: int,
     first: int,
     seed: int,
 ) -> Iterator[Case]:
@@ -154,6 +171,26 @@ def cases(
         for length in range(len(data)):
             cut = data[:length]
             yield "truncated", partial(mutations.to_pixels, codec, data, cut, Seal.NONE)
+    if clip:
+        yield from clip_cases(clip, clips, first, seed)
+
+
+def clip_cases(clip: Good, count: int, first: int, seed: int) -> Iterator[Case]:
+    """A clip cut at the border of every chunk, and its mutations."""
+    for at in borders(clip.data)[:-1]:
+        yield "clip, cut at the border of a chunk", partial(clips.judge, clip, clip.data[:at])
+    for number in range(first, first + count):
+        rng = np.random.default_rng([seed, number])
+        kind = number % 4
+        if kind == 0:
+            type_, broken = clips.sealed(rng, clip.data)
+            yield "clip, chunks sealed", partial(clips.judge_sealed, clip, type_, broken)
+        elif kind == 1:
+            broken = clips.without_chunks(rng, clip.data)
+            yield "clip, chunks missing or twice", partial(clips.judge, clip, broken)
+        else:
+            broken = clips.mutated(rng, clip.data)
+            yield "clip, checksums as they were", partial(clips.judge, clip, broken)
 
 
 SEALS = {

@@ -210,6 +210,8 @@ def read_stdin() -> bytes:
 class _Stdin(io.RawIOBase):
     """Stdin behind what was looked at of it."""
 
+    name = "stdin"
+
     def __init__(self, begun: bytes) -> None:
         self._begun = begun
 

@@ -66,7 +66,7 @@ def verify(source: Path, *, as_json: bool, full: Callable[[BinaryIO], list[str]]
         tables.print_json({"file": str(source), "damage": damage, "missing": missing})
     elif not damage:
         without = f", without {', '.join(missing)}" if missing else ""
-        click.echo(f"{files.name(source)}: sound{without}")
+        click.echo(f"{files.name(source)}: intact{without}")
     if damage:
         raise FormatError("; ".join(damage))
 
@@ -140,8 +140,9 @@ def _print(name: str, found: Inspection) -> None:
         f"{seconds:.2f} s in {found.groups} groups, {found.size:,} bytes, "
         f"{8 * without_sound / pixels:.4f} bpp without sound"
     )
+    where = "" if found.packets else ", not in this part"
     for stream in header.audio:
-        click.echo(f"sound: {stream.codec} {stream.layout}, {stream.rate} Hz")
+        click.echo(f"sound: {stream.codec} {stream.layout}, {stream.rate} Hz{where}")
     names = LATENTS[: len(header.latents)]
     tables.print_table((*COLUMNS, *(f">{name}" for name in names)), _costs(found, names, seconds))
     click.echo()

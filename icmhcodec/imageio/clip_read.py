@@ -49,6 +49,7 @@ _OWN_TAGS = {"major_brand", "minor_version", "compatible_brands", "encoder", "du
 _RGB, _LIMITED = 0, 1
 _DECLARING = ("mp4", "matroska")  # formats whose duration is written down, not guessed
 _SLACK = Fraction(1, 2)  # seconds that such a clip may be shorter
+_OF_PIPES = "; through a pipe an MP4 needs its index in front (ffmpeg -movflags +faststart)"
 _HELD = 1024  # packets of sound that may wait for their frame
 
 
@@ -222,6 +223,8 @@ class _File:
         self._reformatter: Any = VideoReformatter()
         with _one_line(name):
             self._container = av.open(file, metadata_errors="replace")
+        piped = not isinstance(file, str) and not file.seekable()
+        self._hint = _OF_PIPES if piped and "mp4" in self._container.format.name else ""
         try:
             self._open()
         except BaseException:
@@ -313,7 +316,7 @@ class _File:
     def _demuxed(self) -> Iterator[Any]:
         """Decoded frames and packets of sound as the file has them."""
         times = [0] * len(self._audio)
-        with _one_line(self._name):
+        with _one_line(self._name, self._hint):
             for packet in self._container.demux(self._video, *self._audio):
                 if packet.dts is not None or packet.pts is not None:
                     self._note_end(packet)
@@ -381,10 +384,10 @@ def _described_audio(stream: Any) -> ClipAudio:
 
 
 @contextmanager
-def _one_line(name: str) -> Iterator[None]:
+def _one_line(name: str, hint: str = "") -> Iterator[None]:
     """FFmpeg's errors as ours."""
     try:
         yield
     except av.FFmpegError as error:
         reason = error.strerror or type(error).__name__
-        raise IcmhError(f"{name}: not a clip that can be read: {reason}") from error
+        raise IcmhError(f"{name}: not a clip that can be read: {reason}{hint}") from error

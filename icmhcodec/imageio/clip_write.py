@@ -169,7 +169,9 @@ class _File:
         self._pixels = _pixel_format(info, codec, self._plain)
         self._colours()
         file = os.fspath(place) if isinstance(place, Path) else place
-        options = {"movflags": "+faststart"} if format in ("mp4", "mov") else {}
+        # Nobody goes back in a pipe: there fragments follow one another.
+        flags = "+faststart" if isinstance(place, Path) else "+frag_keyframe+delay_moov"
+        options = {"movflags": flags} if format in ("mp4", "mov") else {}
         self._container: Any = av.open(file, "w", format=format, container_options=options)
         self._container.metadata.update({} if self._plain else info.tags)
         self._video = self._video_stream("rawvideo" if self._plain else CODECS[codec])

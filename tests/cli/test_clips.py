@@ -249,7 +249,7 @@ def test_what_was_cut_off(here: Run, coded: Path, blob: bytes) -> None:
 
 def test_verify(here: Run, coded: Path, blob: bytes) -> None:
     done = here("verify", "--full", coded)
-    assert (done.exit_code, done.stdout) == (0, "clip.icm: sound\n"), done.stderr
+    assert (done.exit_code, done.stdout) == (0, "clip.icm: intact\n"), done.stderr
     coded.write_bytes(blob[:-200] + b"x" + blob[-199:])
     assert here("verify", "--full", coded).exit_code == 3
     assert "name a file" in here("verify", "--full", "-", stdin=blob).stderr

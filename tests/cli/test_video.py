@@ -36,9 +36,9 @@ def test_pipes(run: Run, tmp_path: Path) -> None:
 def test_verify(run: Run, tmp_path: Path) -> None:
     (tmp_path / "clip.icm").write_bytes(BLOB)
     (tmp_path / "bad.icm").write_bytes(BLOB[:600] + b"x" + BLOB[601:])
-    assert run("verify", "clip.icm").stdout == "clip.icm: sound\n"
+    assert run("verify", "clip.icm").stdout == "clip.icm: intact\n"
     run("split", "clip.icm", "--task", "det")
-    assert "sound, without layer 1 task1" in run("verify", "clip.det.icm").stdout
+    assert "intact, without layer 1 task1" in run("verify", "clip.det.icm").stdout
     bad = run("verify", "bad.icm")
     assert bad.exit_code == 3
     assert "wrong CRC" in bad.stderr

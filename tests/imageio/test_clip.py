@@ -5,6 +5,7 @@ import os
 import struct
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
@@ -272,20 +273,45 @@ def test_pictures_are_sorted_as_people_count(tmp_path: Path) -> None:
         read(tmp_path)
 
 
-def test_a_pipe(tmp_path: Path) -> None:
-    data = write(tmp_path / "a.mkv", make=pattern, codec="ffv1").read_bytes()
+def read_piped(data: bytes) -> Any:
     out, into = os.pipe()
 
     def feed() -> None:
-        with os.fdopen(into, "wb") as pipe:
+        with suppress(BrokenPipeError), os.fdopen(into, "wb") as pipe:
             pipe.write(data)
 
     thread = threading.Thread(target=feed)
     thread.start()
-    with os.fdopen(out, "rb") as pipe:
-        info, frames, _ = read(pipe)
-    thread.join()
+    try:
+        with os.fdopen(out, "rb") as pipe:
+            return read(pipe)
+    finally:
+        thread.join()
+
+
+def test_a_pipe(tmp_path: Path) -> None:
+    data = write(tmp_path / "a.mkv", make=pattern, codec="ffv1").read_bytes()
+    info, frames, _ = read_piped(data)
     assert error(frames, pattern, info) == 0
+
+
+def test_an_mp4_through_pipes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    audio, packets = sound("aac")
+    stdout = io.TextIOWrapper(io.BytesIO())
+    monkeypatch.setattr("sys.stdout", stdout)
+    info = replace(INFO, audio=(audio,))
+    write(Path("-"), info, packets=packets, format="mp4")
+    found, frames, heard = read_piped(stdout.buffer.getvalue())
+    assert (found.rate, len(frames)) == (INFO.rate, 5)
+    assert [packet.data for packet in heard] == [packet.data for packet in packets]
+    noise = np.random.default_rng(0).integers(0, 256, (256, 256, 3), np.uint8)
+    with av.open(str(tmp_path / "a.mp4"), "w") as made:  # its index is at the end, and far off
+        stream = made.add_stream("libx264", rate=25, options={"crf": "2"})
+        stream.width, stream.height = 256, 256
+        made.mux(stream.encode(av.VideoFrame.from_ndarray(noise, format="rgb24")))
+        made.mux(stream.encode(None))
+    with pytest.raises(IcmhError, match="needs its index in front"):
+        read_piped((tmp_path / "a.mp4").read_bytes())
 
 
 def test_avi(tmp_path: Path) -> None:

@@ -8,7 +8,6 @@ from icmhcodec.masks import kinds, light
 from icmhcodec.masks.predictor import Condition
 from tests.masks.nets import inputs, net
 
-
 # Files name them: none is ever changed or removed.
 RELEASED = [
     ("det-0", "e37eec2e18ed578e"),

@@ -239,7 +239,10 @@ class Reader:
             opened.crcs.append(found.crc)
             opened.layers.append(found.data)
         elif not self._skipping:
-            raise FormatError(f"{chunk.name}: layer {found.layer} without what is before it")
+            raise FormatError(
+                f"{chunk.name}: layer {found.layer} without what is before it; "
+                "join the other part first"
+            )
 
     def _finished(self) -> Iterator[Frame]:
         """The open frame, if there is one."""

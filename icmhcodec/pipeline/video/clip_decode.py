@@ -141,11 +141,16 @@ class DecodedClip:
                 yield ClipPacket(packet.stream, time, packet.duration, packet.data)
 
     def _note_damage(self, last: int) -> None:
-        """Say what was damaged, and where a stream of all layers just ends."""
-        self.warnings += self._reader.damage
-        whole = self._layer == len(self._reader.header.layers) - 1
-        ended = self._stop is not None and last + 1 >= self._stop
-        if whole and self._reader.index is None and not ended and not self._reader.damage:
+        """Say what was damaged, and where frames are missing at the end."""
+        reader, index = self._reader, self._reader.index
+        self.warnings += reader.damage
+        if reader.damage or (self._stop is not None and last + 1 >= self._stop):
+            return
+        if index is not None and last + 1 < index.frames:
+            self.warnings.append(
+                f"its end is missing: {last + 1} of {index.frames} frames are here"
+            )
+        elif index is None and self._layer == len(reader.header.layers) - 1:
             self.warnings.append(f"it ends without an index: cut off after frame {last}?")
 
 

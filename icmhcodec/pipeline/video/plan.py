@@ -117,10 +117,12 @@ def make_header(
 
 def _named(name: str, device: torch.device, dtype: torch.dtype) -> VideoCodec:
     try:
-        return registry.load(name, device, dtype)
+        path = registry.resolve(name)
     except MissingWeightsError as error:
         message = f"{error}; groups of one frame (--gop 1) need none"
         raise MissingWeightsError(message) from error
+    said = dict(registry.available())[path]
+    return _referred(Reference(said["id"], bytes.fromhex(said["fingerprint"])), device, dtype)
 
 
 def _layer(text: str, references: list[Reference], portable: bool) -> Layer:

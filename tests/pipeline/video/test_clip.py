@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import random
-import zlib
 from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
@@ -18,91 +16,43 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import icmhcodec
+from icmhcodec.codecs.video import registry
 from icmhcodec.container.video import Frame, Reader, Writer
-from icmhcodec.container.video.chunks import ChunkStream
-from icmhcodec.errors import FormatError, IcmhError, UsageError
-from icmhcodec.imageio.clip import ClipAudio, ClipColour, ClipFrame, ClipInfo, ClipPacket
+from icmhcodec.errors import IcmhError, UsageError
+from icmhcodec.imageio.clip import ClipFrame, ClipInfo, ClipPacket
 from icmhcodec.pipeline.networks import Networks
+from icmhcodec.pipeline.video import plan
 from icmhcodec.pipeline.video.clip import header_fields, info_of
 from icmhcodec.pipeline.video.clip_decode import DecodedClip
-from icmhcodec.pipeline.video.clip_encode import EncodedClip, encode_clip
 from icmhcodec.pipeline.video.decode import check_frames, integers_of
-from icmhcodec.pipeline.video.plan import Options, make_plan
-from tests.codecs.video.tiny import frames as moving
+from icmhcodec.pipeline.video.plan import make_plan
 from tests.pipeline.conftest import BASE
-from tests.pipeline.video import conftest
-
-WIDTH, HEIGHT, COUNT = 40, 24, 5
-LAYERED = Options(tasks=("det",), gop=3, quality=8)
-AUDIO = ClipAudio("aac", 48000, "mono", Fraction(1, 48000), b"\x11\x88")
-INFO = ClipInfo(
-    WIDTH,
+from tests.pipeline.video import conftest, mutations
+from tests.pipeline.video.mutations import Good
+from tests.pipeline.video.samples import (
+    COUNT,
     HEIGHT,
-    Fraction(1, 90000),
-    Fraction(30000, 1001),
-    step=3003,
-    aspect=Fraction(4, 3),
-    colour=ClipColour(1, 13, 6, True),
-    audio=(AUDIO,),
-    tags={"title": "Street"},
+    INFO,
+    LAYERED,
+    WIDTH,
+    Made,
+    borders,
+    coded,
+    decoded,
+    same,
+    taken,
+    written,
 )
+
 SOME = settings(
-    max_examples=120, deadline=None, suppress_health_check=list(HealthCheck), database=None
+    max_examples=40, deadline=None, suppress_health_check=list(HealthCheck), database=None
 )
-
-
-class Made:
-    """A clip that is made while it is read: two packets of sound before each frame."""
-
-    def __init__(self, count: int = COUNT, info: ClipInfo = INFO) -> None:
-        self.info, self.count, self.taken = info, count, 0
-
-    def __iter__(self) -> Iterator[ClipFrame | ClipPacket]:
-        levels = (moving(self.count, HEIGHT, WIDTH) * 255).byte().permute(0, 2, 3, 1).numpy()
-        for number in range(self.count):
-            self.taken += 1
-            for part in range(2):
-                time = 1600 * number + 800 * part - 800
-                yield ClipPacket(0, time, 800, bytes([number, part]))
-            yield ClipFrame(levels[number], 3003 * number)
-
-
-def coded(networks: Networks, options: Options = LAYERED, **more: object) -> bytes:
-    return written(networks, options, Made(), **more)[0]
-
-
-def written(
-    networks: Networks, options: Options, clip: Made, **more: object
-) -> tuple[bytes, EncodedClip]:
-    stream = io.BytesIO()
-    done = encode_clip(networks, BASE, clip, stream, options, **more)  # type: ignore[arg-type]
-    return stream.getvalue(), done
-
-
-def decoded(
-    networks: Networks, data: bytes, **choices: object
-) -> tuple[list[ClipFrame], list[ClipPacket], DecodedClip]:
-    clip = DecodedClip(networks, io.BytesIO(data), **choices)  # type: ignore[arg-type]
-    items = list(clip)
-    frames = [item for item in items if isinstance(item, ClipFrame)]
-    return frames, [item for item in items if isinstance(item, ClipPacket)], clip
-
-
-def same(first: list[ClipFrame], second: list[ClipFrame]) -> bool:
-    pairs = zip(first, second, strict=False)
-    return len(first) == len(second) and all(np.array_equal(a.pixels, b.pixels) for a, b in pairs)
 
 
 @lru_cache
-def kept(folder: Path) -> tuple[Networks, bytes, list[ClipFrame]]:
+def kept(folder: Path) -> Good:
     """For tests that hypothesis repeats: a coded clip and what is decoded of it."""
-    networks = Networks("cpu", "float32")
-    data = coded(networks)
-    return networks, data, decoded(networks, data)[0]
-
-
-def borders(data: bytes) -> list[int]:
-    return [chunk.offset for chunk in ChunkStream(io.BytesIO(data)) if chunk] + [len(data)]
+    return mutations.good()
 
 
 def test_what_a_clip_says_of_itself_comes_back(networks: Networks) -> None:
@@ -226,66 +176,49 @@ def test_frames_of_one_time_are_refused(networks: Networks) -> None:
 
 
 def test_a_stream_cut_anywhere(folder: Path) -> None:
-    networks, data, every = kept(folder)
-    first = next(at for at in borders(data) if data[at : at + 4] == b"ILYR")
-    for at in {*borders(data)[:-1], *range(first, len(data), 97)}:
-        shown, error = taken(networks, data[:at], partial=False)
-        assert same(shown, every[: len(shown)])
-        salvaged, problem = taken(networks, data[:at], partial=True)
-        assert same(salvaged, every[: len(salvaged)])
-        assert len(salvaged) >= len(shown)
-        if at > borders(data)[borders(data).index(first) + 1]:
-            assert problem is None
-        assert error is None or isinstance(error, FormatError)
+    good = kept(folder)
+    data, places = good.data, borders(good.data)
+    first = next(at for at in places if data[at : at + 4] == b"ILYR")
+    for at in {*places[:-1], *range(first, len(data), 199)}:
+        mutations.judge(good, data[:at])
+        if at > places[places.index(first) + 1]:
+            assert taken(good.networks, data[:at], partial=True).error is None
 
 
-def taken(
-    networks: Networks, data: bytes, partial: bool
-) -> tuple[list[ClipFrame], IcmhError | None]:
-    """Frames up to an error, and the error."""
-    frames = []
-    try:
-        for item in DecodedClip(networks, io.BytesIO(data), partial=partial, task="human"):
-            if isinstance(item, ClipFrame):
-                frames.append(item)
-    except IcmhError as error:
-        return frames, error
-    return frames, None
+def test_frames_that_are_missing_at_the_end_are_told(folder: Path) -> None:
+    good = kept(folder)
+    places = borders(good.data)
+    last = max(at for at in places[:-1] if good.data[at : at + 4] == b"PFRM")
+    without = good.data[:last] + good.data[places[-2] :]
+    for task in (None, "det"):
+        frames, _, clip = decoded(good.networks, without, task=task)
+        assert len(frames) == COUNT - 1
+        assert clip.warnings == ["its end is missing: 4 of 5 frames are here"]
 
 
 @SOME
-@given(seed=st.integers(0, 1 << 32), count=st.integers(1, 8))
-def test_mutations_are_noticed_or_do_no_harm(folder: Path, seed: int, count: int) -> None:
-    networks, data, every = kept(folder)
-    known = {frame.time: frame.pixels for frame in every}
-    chance = random.Random(seed)
-    broken = bytearray(data)
-    for _ in range(count):
-        broken[chance.randrange(len(data))] = chance.randrange(256)
-    shown, error = taken(networks, bytes(broken), partial=False)
-    assert same(shown, every[: len(shown)])
-    assert error is not None or len(shown) == COUNT
-    salvaged, _ = taken(networks, bytes(broken), partial=True)
-    assert all(np.array_equal(frame.pixels, known[frame.time]) for frame in salvaged)
+@given(seed=st.integers(0, 1 << 32), chunks=st.booleans())
+def test_mutations_are_noticed_or_do_no_harm(folder: Path, seed: int, chunks: bool) -> None:
+    good, rng = kept(folder), np.random.default_rng(seed)
+    change = mutations.without_chunks if chunks else mutations.mutated
+    mutations.judge(good, change(rng, good.data))
 
 
 @SOME
 @given(seed=st.integers(0, 1 << 32))
 def test_mutations_with_right_checksums_are_noticed(folder: Path, seed: int) -> None:
-    networks, data, every = kept(folder)
-    chance = random.Random(seed)
-    places = borders(data)
-    number = chance.randrange(len(places) - 1)
-    start, end = places[number], places[number + 1]
-    body = bytearray(data[start : end - 4])
-    at = chance.randrange(8, len(body))
-    body[at] ^= 1 << chance.randrange(8)
-    whole = data[:start] + body + zlib.crc32(body).to_bytes(4, "little") + data[end:]
-    shown, error = taken(networks, whole, partial=False)
-    if body[:4] == b"INDX":  # which says when the last frame ends, and no checksum is of that
-        assert error or same(shown, every)
-    else:
-        assert isinstance(error, IcmhError)
+    good = kept(folder)
+    mutations.judge_sealed(good, *mutations.sealed(np.random.default_rng(seed), good.data))
+
+
+def test_a_codec_is_built_once(networks: Networks, monkeypatch: pytest.MonkeyPatch) -> None:
+    built = []
+    build = registry.build
+    monkeypatch.setattr(registry, "build", lambda *given: built.append(given) or build(*given))
+    plan._referred.cache_clear()
+    data = coded(networks)
+    decoded(networks, data)
+    assert len(built) == 1
 
 
 def test_all_layers_are_checked(networks: Networks) -> None:
