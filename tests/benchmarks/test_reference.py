@@ -55,4 +55,4 @@ def test_its_files_decode_and_have_the_size_of_its_likelihoods():
     of_y, of_z = reference.likelihoods(network, y, network.h_a(y))
     bits = -sum(float(likelihoods.log2().sum()) for likelihoods in (of_y, of_z))
     coded = 8 * sum(len(strings[0]) for strings in code["strings"])
-    assert coded == pytest.approx(bits, rel=0.03)
+    assert bits < coded < 1.02 * bits + 64  # each of the two streams ends with a word of 32 bits

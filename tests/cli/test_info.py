@@ -30,7 +30,7 @@ def test_bytes_add_up_to_the_file(run: Run, icm: Path) -> None:
 def test_what_is_here_is_told_from_what_is_not(run: Run, photo: Path) -> None:
     run("encode", photo, "--task", "det", "-o", "x.icm")
     said = run("info", "x.icm").stdout
-    assert "derived mask, predictor det-0, adapter det-0 (decoder)" in said
+    assert "derived mask, predictor det-1, adapter det-1 (decoder)" in said
     assert ", scalable, " in said.splitlines()[0]
 
 
