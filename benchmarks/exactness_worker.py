@@ -10,7 +10,7 @@ import hashlib
 import json
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import product
@@ -310,23 +310,44 @@ def encode(job: Job, networks: Networks) -> None:
 
 def decode(job: Job, networks: Networks) -> None:
     """Decode every distinct file of the sources to symbols, and a few to pixels."""
-    work = Path(job.work)
-    target = decode_record(work, job.setting.slug)
+
+    def pixels(data: bytes) -> common.Pixels:
+        return decoding.decode(networks, data).picture.pixels
+
+    decode_files(
+        Path(job.work), job.setting, job.sources, lambda data: decoded_digest(networks, data),
+        None if job.setting.very_slow else pixels,
+    )  # fmt: skip
+
+
+def decode_files(
+    work: Path,
+    setting: Setting,
+    sources: tuple[str, ...],
+    digest_of: Callable[[bytes], str],
+    pixels_of: Callable[[bytes], common.Pixels] | None,
+) -> None:
+    """Record the digest of every distinct file of the sources, and the pixels of the shown ones.
+
+    What is recorded already is not decoded again; `pixels_of` is None where none are wanted.
+    """
+    target = decode_record(work, setting.slug)
     done: dict[str, str] = json.loads(target.read_text())["files"] if target.exists() else {}
-    for file, path in distinct_files(work, job.sources).items():
+    for file, path in distinct_files(work, sources).items():
         if file in done:
             continue
         try:
-            done[file] = decoded_digest(networks, path.read_bytes())
+            done[file] = digest_of(path.read_bytes())
         except IcmhError as error:
             done[file] = f"error: {error}"
-        common.write_json(target, {"setting": asdict(job.setting), "files": done})
-    if job.setting.h_s == EXACT and not job.setting.very_slow:
-        for file, path in shown_files(work, job.sources).items():
-            pixels = shown_pixels(work, job.setting.slug, file)
-            if not pixels.exists():
-                pixels.parent.mkdir(exist_ok=True)
-                np.save(pixels, decoding.decode(networks, path.read_bytes()).picture.pixels)
+        common.write_json(target, {"setting": asdict(setting), "files": done})
+    if pixels_of is None or setting.h_s != EXACT:
+        return
+    for file, path in shown_files(work, sources).items():
+        pixels = shown_pixels(work, setting.slug, file)
+        if not pixels.exists():
+            pixels.parent.mkdir(exist_ok=True)
+            np.save(pixels, pixels_of(path.read_bytes()))
 
 
 def middle(pixels: common.Pixels) -> common.Pixels:

@@ -22,22 +22,17 @@ from torch import Tensor, nn
 
 from benchmarks import common
 from benchmarks.exactness_worker import (
-    EXACT,
     Setting,
-    decode_record,
+    decode_files,
     digest,
-    distinct_files,
     encode_record,
     integers,
     networks_under,
     put_under,
-    shown_files,
-    shown_pixels,
     watched,
 )
 from icmhcodec.codecs.video.contract import LATENTS, latent_file
 from icmhcodec.container.video import Frame, Reader, Writer
-from icmhcodec.errors import IcmhError
 from icmhcodec.pipeline.networks import Networks
 from icmhcodec.pipeline.video.decode import decode_frames, integers_of
 from icmhcodec.pipeline.video.encode import Picture, encode_frames
@@ -151,23 +146,11 @@ def shown(networks: Networks, setting: Setting, data: bytes) -> common.Pixels:
 
 def decode(job: Job, networks: Networks) -> None:
     """Decode every distinct file of the sources to symbols, and the plainest to pixels."""
-    work = Path(job.work)
-    target = decode_record(work, job.setting.slug)
-    done: dict[str, str] = json.loads(target.read_text())["files"] if target.exists() else {}
-    for file, path in distinct_files(work, job.sources).items():
-        if file in done:
-            continue
-        try:
-            done[file] = decoded_digest(networks, job.setting, path.read_bytes())
-        except IcmhError as error:
-            done[file] = f"error: {error}"
-        common.write_json(target, {"setting": asdict(job.setting), "files": done})
-    if job.setting.h_s == EXACT:
-        for file, path in shown_files(work, job.sources).items():
-            pixels = shown_pixels(work, job.setting.slug, file)
-            if not pixels.exists():
-                pixels.parent.mkdir(exist_ok=True)
-                np.save(pixels, shown(networks, job.setting, path.read_bytes()))
+    decode_files(
+        Path(job.work), job.setting, job.sources,
+        lambda data: decoded_digest(networks, job.setting, data),
+        lambda data: shown(networks, job.setting, data),
+    )  # fmt: skip
 
 
 def run(job: Job) -> None:
