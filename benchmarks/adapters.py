@@ -73,14 +73,19 @@ class Method:
     changes: Mapping[str, Any] = field(default_factory=dict)
     paper: tuple[float, float] | None = None
 
+    @property
+    def profile(self) -> str:
+        """Of the files with its layer: "machine" or "scalable"; "full" has no layers."""
+        return self.recipe.split("-")[0]
+
 
 EVERY = (0, 1, 2)
-_BOTH: dict[str, Any] = {"encoder": EVERY, "decoder": EVERY, "predictor": "none", "alone": 0.0}
+_BOTH: dict[str, Any] = {"encoder": EVERY, "decoder": EVERY}
 _NONE: dict[str, Any] = {"encoder": (), "decoder": (), "alone": 1.0}
 
 
 def _machine(paper: tuple[float, float] | None = None, **changes: Any) -> Method:
-    return Method("machine", {**_BOTH, **changes}, paper)
+    return Method("machine-plain", {**_BOTH, **changes}, paper)
 
 
 # The published figures are those of detection in Adapt-ICMH, on mbt2018-mean.
@@ -171,6 +176,7 @@ def train(plan: Plan, method: str, report: Callable[[str], None] = lambda line: 
         "photos": len(found.training),
         "steps": run.steps,
         "seconds": run.seconds,
+        "threads": torch.get_num_threads(),
         "parameters": sum(parameter.numel() for parameter in run.trained.parameters()),
     }
     _export(run, network.task, method, folder)
@@ -254,7 +260,7 @@ def compared(
         if METHODS[method].recipe == FULL:
             found[method] = plain(method, bases={None: _name(method)})
         else:
-            profile = METHODS[method].recipe
+            profile = METHODS[method].profile
             base = registry.resolve(plan.base)
             found[method] = LayerCodec(method, profile, task, base, resources)
     return found
@@ -371,7 +377,7 @@ def results(plan: Plan, methods: Sequence[str], report: Row, took: Mapping[str, 
     metric = words.main_metric(report)
     rows = []
     for method in methods:
-        profile = METHODS[method].recipe
+        profile = METHODS[method].profile
         view = HUMAN if profile == FULL else report["task"]
         curve = f"{method}/{'plain' if profile == FULL else profile}/{view}"
         entries = {e["metric"]: e for e in report["bd"] if e["curve"] == curve}
@@ -384,6 +390,7 @@ def results(plan: Plan, methods: Sequence[str], report: Row, took: Mapping[str, 
                 "parameters": known["parameters"],
                 "steps": known["steps"],
                 "seconds": known["seconds"],
+                "threads": known["threads"],
                 "photos": known["photos"],
                 "recipe": known["identity"]["recipe"],
                 "operations": cost(plan, method),
@@ -419,9 +426,10 @@ def table(found: Row) -> str:
     paragraphs = [
         "# Methods beside each other",
         f"Each trained for {found['minutes']:g} minutes of the schedule on "
-        f"{found['machine']['cpu']} with {found['machine']['threads']} threads, on "
-        f"{first['photos']} photos, for {bench['network']['id']}, and measured on "
-        f"{bench['dataset']['images']} pictures of {bench['dataset']['name']} with real files. "
+        f"{found['machine']['cpu']} ({first['threads']} of its threads, batches of "
+        f"{first['recipe']['batch']}), on {first['photos']} photos, for {bench['network']['id']}, "
+        f"and measured on {bench['dataset']['images']} pictures of {bench['dataset']['name']} with "
+        "real files. "
         f"BD-rates are against `{found['base'].split()[0]}`, the picture for people at all its "
         "qualities; below zero: fewer bits at the same accuracy. In brackets the 95 % interval "
         "over pictures. Operations are what a method adds to the base codec "
@@ -471,6 +479,7 @@ def _line(row: Row) -> list[str]:
 @click.option("--base", default=DEFAULT_BASE, show_default=True)
 @click.option("--network", default="det", show_default=True, help="A network's or a task's name.")
 @click.option("--minutes", type=float, default=20.0, show_default=True, help="For each training.")
+@click.option("--batch", type=click.IntRange(1), default=8, show_default=True, help="Crops a step.")
 @click.option("--limit", type=click.IntRange(1), help="Only N pictures, drawn at random.")
 @click.option("--points", callback=common.numbers, default=",".join(map(str, POINTS)))
 @click.option("--resamples", type=click.IntRange(0), default=200, show_default=True)
@@ -492,6 +501,7 @@ def main(
     base: str,
     network: str,
     minutes: float,
+    batch: int,
     limit: int | None,
     points: list[float],
     resamples: int,
@@ -508,7 +518,7 @@ def main(
     chosen = methods or USUAL
     if unknown := set(chosen) - METHODS.keys():
         raise click.UsageError(f"no method {min(unknown)}; there are {', '.join(METHODS)}")
-    plan = Plan(base, network, photo_folder, work, minutes)
+    plan = Plan(base, network, photo_folder, work, minutes, {"batch": batch})
     compare(plan, chosen, data, output, page, limit, points, resamples, jobs, threads)
 
 
