@@ -126,7 +126,8 @@ def command(
         if data is not None:
             files.write(job.target, data, force=force)
         made = f" (adapters: {', '.join(adapted)})" if adapted else ""
-        detail(f"{files.name(job.target, 'stdout')}: the picture of layer {layer}{made}")
+        what = "frames" if data is None else "picture"
+        detail(f"{files.name(job.target, 'stdout')}: the {what} of layer {layer}{made}")
 
     layer = {"task": task, "human": human, "partial": partial}
     of_clips = {
