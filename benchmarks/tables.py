@@ -1,8 +1,8 @@
-"""Fills README's tables from benchmarks/results: `<!-- table: NAME -->` to `<!-- end -->`.
+"""Fills the pages' tables from benchmarks/results: `<!-- table: NAME -->` to `<!-- end -->`.
 
 A table whose results are not there is left empty.
 
-    python -m benchmarks.tables            writes README.md
+    python -m benchmarks.tables            writes README.md and docs/training.md
     python -m benchmarks.tables --check    exits with 1 where it is out of date
 """
 
@@ -20,7 +20,7 @@ import click
 from benchmarks import common
 from icmhcodec.bench.report import words
 
-README = common.ROOT / "README.md"
+PAGES = (common.ROOT / "README.md", common.ROOT / "docs" / "training.md")
 MARKED = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 Results = dict[str, Any]
@@ -295,6 +295,46 @@ def other_networks(results: Results) -> list[str]:
     return [markdown(["network", "layer", "at equal", "bits to the base codec's picture"], rows)]
 
 
+def limits(results: Results) -> list[str]:
+    """What of a layer saves bits, what it is made of, and where the features lose."""
+    found = results["bundles"]
+    versions = list(found[0]["bits_at_equal_distortion"])
+    titles = ["bundle", *versions, "side information, q 0", "q 6"]
+    titles += ["symbols held, q 0", "q 6"]
+    rows = [
+        [
+            _bundle(each),
+            *(number(each["bits_at_equal_distortion"][v], 1, "+") + " %" for v in versions),
+            *(percent(each["side_share"][q], 0) for q in ("0", "6")),
+            *(percent(each["fill"][q], 0) for q in ("0", "6")),
+        ]
+        for each in found
+    ]
+    levels = [
+        [
+            _bundle(each),
+            *(number(each["bpp"][which], 3) for which in ("base", "layer")),
+            *(
+                ", ".join(number(level, 1) for level in each["levels_db"][which])
+                for which in ("base", "layer")
+            ),
+        ]
+        for each in found
+    ]
+    level_titles = ["q 3", "bpp of all symbols", "of the layer"]
+    level_titles += ["features, level by level (dB), all symbols", "the layer"]
+    return [
+        f"Bits at equal distortion of the features against the base codec's picture, on "
+        f"{results['crops']} crops of {results['side']} pixels of the sets that are measured on:",
+        markdown(titles, rows),
+        markdown(level_titles, levels),
+    ]
+
+
+def _bundle(found: Results) -> str:
+    return f"`{found['parts'][0].split()[0]}` {found['profile']}"
+
+
 TABLES: dict[str, tuple[str, Callable[[Results], list[str]]]] = {
     "kodak": ("rate.json", kodak),
     "layers": ("layers.json", layers),
@@ -305,6 +345,7 @@ TABLES: dict[str, tuple[str, Callable[[Results], list[str]]]] = {
     "bench-classification": ("bench-classification.json", bench),
     "bench-segmentation": ("bench-segmentation.json", bench),
     "other-networks": ("other-networks.json", other_networks),
+    "limits": ("limits.json", limits),
 }
 
 
@@ -324,15 +365,18 @@ def fill(text: str, folder: Path = common.RESULTS) -> str:
     return MARKED.sub(lambda match: match[1] + render(match[2], folder) + match[3], text)
 
 
-@click.command(help="Fill README's tables from benchmarks/results.")
-@click.option("--check", is_flag=True, help="Only say whether it is up to date.")
+@click.command(help="Fill the pages' tables from benchmarks/results.")
+@click.option("--check", is_flag=True, help="Only say whether they are up to date.")
 def main(check: bool) -> None:
-    text = README.read_text()
-    filled = fill(text)
-    if check and filled != text:
-        raise click.ClickException("README.md is out of date: run python -m benchmarks.tables")
-    if not check:
-        README.write_text(filled)
+    for page in PAGES:
+        text = page.read_text()
+        filled = fill(text)
+        if check and filled != text:
+            raise click.ClickException(
+                f"{page.name} is out of date: run python -m benchmarks.tables"
+            )
+        if not check:
+            page.write_text(filled)
 
 
 if __name__ == "__main__":

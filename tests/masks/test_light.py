@@ -16,6 +16,7 @@ RELEASED = [
     ("cls-1", "ff2408e346cab220"),
     ("cls-1", "6a5e4b3525d90a1e"),
     ("seg-1", "18edff9bc658e6d4"),
+    ("seg-1", "59b244303d1a3466"),
 ]
 
 
