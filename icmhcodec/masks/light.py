@@ -20,8 +20,18 @@ from icmhcodec.masks.network import (
     NetworkPredictor,
     export_network,
     network_input,
+    network_weights,
+    table_weights,
 )
-from icmhcodec.masks.predictor import INPUT_SIDE, ConditionTable, LogitNet, to_integers
+from icmhcodec.masks.predictor import (
+    INPUT_SIDE,
+    LOGIT_BITS,
+    ConditionTable,
+    LogitNet,
+    to_integers,
+)
+
+LAYERS = ("enter", "spread1", "mix", "spread2", "leave")
 
 
 class LightNet(LogitNet):
@@ -72,3 +82,12 @@ class LightNet(LogitNet):
 def load(tensors: Mapping[str, Tensor], device: torch.device | str = "cpu") -> NetworkPredictor:
     """An exported light predictor in exact integers; FormatError where its tensors are not one."""
     return NetworkPredictor(tensors, device, slope=True)
+
+
+def weights(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The state of a `LightNet` that an exported predictor was, to train on from there."""
+    return {
+        **network_weights(tensors, LAYERS),
+        **table_weights(tensors, "leave", torch.tensor(LOGIT_BITS)),
+        "slope": torch.ldexp(tensors["slope"].double(), torch.tensor(-SLOPE_BITS)).float(),
+    }

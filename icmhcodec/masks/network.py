@@ -48,6 +48,31 @@ def export_network(layers: Sequence[FloatLayer], enter: ConditionTable) -> dict[
     return tensors
 
 
+def network_weights(tensors: Mapping[str, Tensor], layers: Sequence[str]) -> dict[str, Tensor]:
+    """Weights, biases and tables in floats, by the names of a network's layers, of its integers.
+
+    What `export_network` was given, but for what rounding took.
+    """
+    weights = {}
+    for i, name in enumerate(layers):
+        shift = tensors[f"network.{i}.shift"]
+        weights[f"{name}.weight"] = _scaled(
+            tensors[f"network.{i}.weight"], shift[:, None, None, None]
+        )
+        weights[f"{name}.bias"] = _scaled(tensors[f"network.{i}.bias"], shift + INPUT_BITS)
+    sums = tensors["network.0.shift"] + INPUT_BITS
+    return weights | table_weights(tensors, "enter", sums)
+
+
+def table_weights(tensors: Mapping[str, Tensor], name: str, bits: Tensor) -> dict[str, Tensor]:
+    """A `ConditionTable` in floats, from integers with so many fractional bits."""
+    return {f"{name}_condition.{t}": _scaled(tensors[f"{name}.{t}"], bits) for t in TABLES}
+
+
+def _scaled(values: Tensor, bits: Tensor) -> Tensor:
+    return torch.ldexp(values.double(), -bits).float()
+
+
 class NetworkPredictor:
     """An exported network in exact integers."""
 

@@ -7,7 +7,7 @@ latent of its own, and adapters stand in the encoder, too (Adapt-ICMH, ECCV 2024
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -15,11 +15,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from icmhcodec.adapters import bundles
 from icmhcodec.adapters.contract import WIDTH, WINDOW, Adapter
 from icmhcodec.adapters.kinds import DEFAULT, KINDS, create, export_stages
 from icmhcodec.codecs.contract import BaseCodec
+from icmhcodec.container import Reference
 from icmhcodec.errors import UsageError
 from icmhcodec.masks import kinds as predictors
+from icmhcodec.masks import light
 from icmhcodec.masks.predictor import INPUT_SIDE, LogitNet
 from icmhcodec.modelfile import ModelFile
 from icmhcodec.training import latents, losses, task
@@ -275,6 +278,33 @@ class Run(task.TaskRun):
     ) -> Measured:
         decoded = self.codec.synthesis(latent.values(mask), decoder)
         return layer_bpp(latent, mask, batch), self.distortion(decoded.clamp(0, 1), batch)
+
+
+def bundle_weights(
+    base: Reference, name: str, profile: str
+) -> tuple[dict[str, Tensor], str] | None:
+    """The weights of a bundle ("det-1", or a task's newest) as `Trained` has them, and its id.
+
+    One of the same profile if there is one, else of another; None where there is none.
+    """
+    for chosen in sorted(PROFILES, key=lambda each: each != profile):
+        found = {kind: bundles.find(kind, name, base, chosen) for kind in bundles.KINDS}
+        weights: dict[str, Tensor] = {}
+        if predictor := found["predictor"]:
+            weights |= _predictor_weights(predictor[0].tensors)
+        if adapter := found["adapter"]:
+            weights |= {f"sides.{k}": v.float() for k, v in adapter[0].tensors.items()}
+        if weights:
+            (reference, *_) = (bundle[1] for bundle in found.values() if bundle)
+            return weights, reference.id
+    return None
+
+
+def _predictor_weights(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """In floats, of the kind whose integers can be undone."""
+    if predictors.kind_of(tensors) != "light":
+        return {}
+    return {f"predictor.{k}": v for k, v in light.weights(tensors).items()}
 
 
 def export(run: Run, task_name: str, name: str, details: dict[str, str]) -> list[ModelFile]:

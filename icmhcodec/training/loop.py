@@ -173,16 +173,15 @@ class Run(ABC):
         self.tick(0)  # the schedule may have become longer
 
 
-def begin_with(run: Run, path: Path) -> int:
-    """Give a new run the averaged weights of another's state where name and shape agree.
+def begin_with(run: Run, given: Mapping[str, Tensor], name: object) -> int:
+    """Give a new run weights, say of another's average, where name and shape agree.
 
-    How many of its tensors those are; UsageError where none is.
+    How many of its tensors those are; UsageError, which names them, where none is.
     """
-    given = read_state(path, run.device)["average"]
     own = run.trained.state_dict()
     common = {k: v for k, v in given.items() if k in own and own[k].shape == v.shape}
     if not common:
-        raise UsageError(f"{path}: none of its weights fit what is to be trained")
+        raise UsageError(f"{name}: none of its weights fit what is to be trained")
     for module in (run.trained, run.average):
         module.load_state_dict({**own, **common})
     return len(common)

@@ -200,6 +200,13 @@ def test_the_machine_profile_and_its_predictor(run: Run) -> None:
     assert [model.metadata["start"] for model in models] == [out.name] * 2
     assert "alone 0.0" in models[0].metadata["recipe"]
 
+    named = run("train", "adapter", "photos", *COMMON, "--recipe", "scalable.toml", "--start",
+                "cls-7", "-o", "named")  # fmt: skip
+    assert named.exit_code == 0, named.stderr
+    assert f"icmh: cls-7: {predictor + decoder} of " in named.stderr
+    models = [modelfile.read(path) for path in Path("named").glob("*.safetensors")]
+    assert [model.metadata["start"] for model in models] == ["cls-7"] * 2
+
 
 @pytest.mark.usefixtures("classifier")
 def test_a_predictor_alone_and_all_weights(run: Run) -> None:
@@ -245,6 +252,7 @@ def test_what_does_not_fit_is_refused_before_anything_is_written(run: Run) -> No
         (("adapter", "photos", *COMMON, "--recipe", "fast"), "the package has full, machine"),
         (("adapter", "photos", *COMMON, "--id", "No Name"), "'No Name' is no name"),
         (("adapter", "photos", *COMMON, "--start", "photos"), "no state of a training here"),
+        (("adapter", "photos", *COMMON, "--start", "pose-1"), "neither a run's folder nor a bundl"),
         (("task-adapter", "photos", *COMMON), "cls: no run's folder, and no scalable bundle"),
     ):
         result = run("train", *arguments)

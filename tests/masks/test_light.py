@@ -1,4 +1,5 @@
 import pytest
+import torch
 
 from icmhcodec import modelfile
 from icmhcodec.adapters import bundles
@@ -45,3 +46,28 @@ def test_slopes_of_another_shape_are_refused() -> None:
     good = net("light").export()
     with pytest.raises(FormatError, match="slope is of another shape"):
         light.load({**good, "slope": good["slope"][:-1]})
+
+
+def test_an_exported_predictor_can_be_trained_on() -> None:
+    """Its weights come back but for rounding, and give the same mask."""
+    trained = net("light", seed=3)
+    tensors = trained.export()
+    again = net("light", seed=4)
+    assert again.load_state_dict(light.weights(tensors)) is not None
+    for name, value in trained.state_dict().items():
+        assert torch.allclose(again.state_dict()[name], value, atol=2e-3, rtol=1e-3), name
+    mean, index = inputs(2)
+    masks = [light.load(n.export())(mean, index, Condition(700, 3, 500)) for n in (trained, again)]
+    assert (masks[0] != masks[1]).float().mean() < 0.005
+    assert 0.01 < masks[0].float().mean() < 0.99
+
+
+def test_the_released_ones_can_be_trained_on() -> None:
+    for name, fingerprint in RELEASED:
+        reference = Reference(name, bytes.fromhex(fingerprint))
+        tensors = bundles.by_reference("predictor", reference).tensors
+        floats = light.LightNet(len(tensors["slope"]))
+        floats.load_state_dict(light.weights(tensors))
+        for key, value in floats.export().items():
+            if key.endswith("weight"):  # the very same integers
+                assert torch.equal(value, tensors[key]), (name, key)

@@ -26,9 +26,9 @@ from icmhcodec.errors import UsageError
 @click.option("--predictor", help="Kind of the mask predictor: light, icmh-net, channels, none.")
 @click.option("--kind", help="Of adapters: sfma, sma, fma, fma-sma, sma-fma, two-sma, naive.")
 @click.option(
-    "--start", metavar="RUN", type=click.Path(path_type=Path),
-    help="Folder of another run, of another profile, task or base codec, whose weights this begins "
-    "with where they fit.",
+    "--start", metavar="RUN|BUNDLE", type=click.Path(path_type=Path),
+    help="Begin with the weights of another run (its folder) or of a bundle that is here (det-1), "
+    "where they fit: of another task, or profile, too.",
 )  # fmt: skip
 @click.option("--width", type=click.IntRange(min=1), help="Of adapters.  [default: 64]")
 def adapter(
@@ -50,7 +50,7 @@ def adapter(
     icmh train adapter photos/ --task det --minutes 60
     icmh train adapter photos/ --task det --profile machine
     icmh train adapter photos/ --task det --profile machine --start photos-det-scalable/
-    icmh train adapter photos/ --network my.toml
+    icmh train adapter photos/ --network my.toml --start det-1
     icmh models add photos-det-scalable/predictor.safetensors
     """
     given = tasks.asked(values)

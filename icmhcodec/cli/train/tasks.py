@@ -15,6 +15,8 @@ from icmhcodec.cli.train import session
 from icmhcodec.errors import UsageError
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from icmhcodec.codecs.contract import BaseCodec
     from icmhcodec.modelfile import ModelFile
     from icmhcodec.tasks.contract import RecognitionNetwork
@@ -184,19 +186,32 @@ def _shown(recipe: Recipe) -> dict[str, Any]:
 
 
 def train(place: Setting, run: Run, start: Path | None = None) -> None:
-    """Train from the state in the folder, from that of another run, or anew, to the end."""
+    """Train to the end: from the state in the folder, from others' weights, or anew."""
     from icmhcodec.training import loop
 
     state = place.out / loop.STATE
     if state.exists():
         run.load(state)
     elif start:
-        count = loop.begin_with(run, start / loop.STATE)
+        given, run.about["start"] = _weights(place, run, start)
+        count = loop.begin_with(run, given, start)
         complain(f"{start}: {count} of {len(run.trained.state_dict())} tensors begin as its own")
-        run.about["start"] = start.resolve().name
     run.about["network"] = place.network_name
     if run.done < 1:
         session.train(run, place.asked.folder, place.out, place.asked.cache)
+
+
+def _weights(place: Setting, run: Run, start: Path) -> tuple[Mapping[str, Tensor], str]:
+    """The weights of a run's folder, or of a bundle by id or task, and what they are called."""
+    from icmhcodec.pipeline.networks import reference_of
+    from icmhcodec.training import adapter, loop
+
+    if start.exists():
+        return loop.read_state(start / loop.STATE, run.device)["average"], start.resolve().name
+    profile = getattr(run.recipe, "profile", "")
+    if found := adapter.bundle_weights(reference_of(place.codec), str(start), profile):
+        return found
+    raise UsageError(f"{start}: neither a run's folder nor a bundle; see icmh models list")
 
 
 def reported(place: Setting, run: TaskRun) -> dict[str, str]:
