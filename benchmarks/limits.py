@@ -2,11 +2,11 @@
 
 Crops of pictures that were not trained on, coded in the coder's integers by its tables (bits are
 those of the tables, without headers). The rate and the distortion of the network's features are
-taken of the layer and of versions of it with one part exchanged: without its adapters, without its
-mask, and with a mask that no decoder could have. That one sees picture and network: it keeps
-the elements whose loss would move the features most for the bits that they take, both as expected
-by their scales, as many bits as the layer has (Gauss-Newton, the diagonal by random signs). It does
-not know the symbols: a mask that leaves out zeros gives away for nothing what others pay for.
+taken of the layer, of its mask and its adapters alone, and of a mask that no decoder could have,
+alone too. That one sees picture and network: it keeps the elements whose loss would move the
+features most for the bits that they take, both as expected by their scales, as many bits as the
+layer's mask has (Gauss-Newton, the diagonal by random signs). It does not know the symbols: a mask
+that leaves out zeros gives away for nothing what others pay for.
 
     python -m benchmarks.limits
 """
@@ -52,8 +52,9 @@ QUALITIES = (0.0, 3.0, 6.0, 9.0)
 LEVELS_AT = 3.0  # the quality whose distortion is told for each level of features
 PROBES = 4  # random signs for each diagonal
 REACH = 4096  # no symbol is larger, as far as expectations go
-BASE, LAYER, CHOSEN = "base", "layer", "mask of the features"
-VARIANTS = ("mask alone", "adapters alone", LAYER, CHOSEN)
+BASE, LAYER = "base", "layer"
+MASK, CHOSEN, ADAPTERS = "mask alone", "mask of the features alone", "adapters alone"
+VARIANTS = (LAYER, MASK, CHOSEN, ADAPTERS)
 
 
 class Bundle:
@@ -92,7 +93,7 @@ class Bundle:
         return found.float() * latent.coded
 
     def features(self, pixels: Tensor) -> list[Tensor]:
-        """What the network sees of crops [B,3,S,S], each level over its root mean square."""
+        """What the network sees of crops [B,3,S,S], level by level."""
         return self.network.features(task.seen_by_network(pixels, SIZE_CLASS))
 
     def distortions(self, decoded: Tensor, batch: Draw) -> Tensor:
@@ -103,10 +104,12 @@ class Bundle:
     def importance(self, latent: Latent, batch: Draw) -> Tensor:
         """By how much the features would move without each element, squared [B,M,h,w]."""
         values = latent.values(latent.coded).requires_grad_()
-        decoded = self.codec.synthesis(values, self.decoder)
+        originals = self.features(batch.x)  # each level counts as in the distortion
         levels = [
-            level / level.detach().square().flatten(1).sum(1).sqrt().view(-1, 1, 1, 1)
-            for level in self.features(decoded)
+            level / (original.square().mean() * level[0].numel()).sqrt()
+            for level, original in zip(
+                self.features(self.codec.synthesis(values)), originals, strict=True
+            )
         ]
         total = torch.zeros_like(values)
         for _ in range(PROBES):
@@ -131,9 +134,10 @@ def chosen_mask(latent: Latent, importance: Tensor, mask: Tensor) -> Tensor:
     _, bits_of = expected()
     worth = torch.where(latent.coded > 0, importance / bits_of[latent.index], -1.0)
     order = worth.flatten(1).argsort(1, descending=True)
-    bits = (latent.bits * latent.coded).flatten(1).gather(1, order).cumsum(1)
-    budget = (latent.bits * mask).flatten(1).sum(1, keepdim=True)
-    kept = torch.zeros_like(bits).scatter(1, order, (bits <= budget).float())
+    bits = (latent.bits * latent.coded).double().flatten(1)
+    budget = (bits * mask.flatten(1)).sum(1, keepdim=True)
+    bits = bits.gather(1, order).cumsum(1)
+    kept = torch.zeros_like(bits).scatter(1, order, (bits <= budget + 1e-6).double()).float()
     return kept.view_as(mask) * latent.coded
 
 
@@ -142,14 +146,14 @@ def versions(bundle: Bundle, batch: Draw) -> Iterator[tuple[str, Latent, Tensor,
     plain = bundle.coder.exact(batch.x, batch.quality)
     own = bundle.coder.exact(batch.x, batch.quality, bundle.encoder) if bundle.encoder else plain
     quality = batch.quality[0].item()
-    mask = bundle.mask(own, quality)
+    alone = bundle.mask(plain, quality)
     yield BASE, plain, plain.coded, ()
-    yield "mask alone", plain, bundle.mask(plain, quality), ()
-    yield "adapters alone", own, own.coded, bundle.decoder
-    yield LAYER, own, mask, bundle.decoder
+    yield LAYER, own, bundle.mask(own, quality), bundle.decoder
+    yield MASK, plain, alone, ()
     with torch.enable_grad():
-        importance = bundle.importance(own, batch)
-    yield CHOSEN, own, chosen_mask(own, importance.detach(), mask), bundle.decoder
+        importance = bundle.importance(plain, batch)
+    yield CHOSEN, plain, chosen_mask(plain, importance.detach(), alone), ()
+    yield ADAPTERS, own, own.coded, bundle.decoder
 
 
 @torch.no_grad()
@@ -204,9 +208,7 @@ def summarise(bundle: Bundle, profile: str, rows: Mapping[float, dict[str, Row]]
 def crops(folder: Path, count: int) -> Tensor:
     """The middles of the first pictures that are large enough, [n,3,S,S] in [0,1]."""
     found: list[Tensor] = []
-    for path in sorted(
-        p for p in folder.rglob("*") if p.suffix.lower() in (".jpg", ".png", ".webp")
-    ):
+    for path in sorted(p for p in folder.rglob("*") if p.suffix in SUFFIXES):
         pixels = common.read(path)
         top, left = ((side - SIDE) // 2 for side in pixels.shape[:2])
         if min(top, left) >= 0:
@@ -234,11 +236,12 @@ def pooled(parts: Sequence[dict[str, Row]]) -> dict[str, Row]:
 @click.command(help="What keeps a task's layer from being smaller.")
 @click.option("--base", default=DEFAULT_BASE, show_default=True)
 @click.option("--tasks", callback=lambda _, __, text: text.split(","), default="cls,det,seg")
-@click.option("--crops", "count", type=click.IntRange(1), default=32, show_default=True)
-@click.option("--batch", type=click.IntRange(1), default=8, show_default=True)
+@click.option("--batches", type=click.IntRange(1), default=2, show_default=True)
+@click.option("--batch", type=click.IntRange(1), default=8, show_default=True, help="Crops in one.")
 @click.option("--output", type=click.Path(path_type=Path), default=common.RESULTS / "limits.json")
-def main(base: str, tasks: Sequence[str], count: int, batch: int, output: Path) -> None:
-    torch.manual_seed(0)
+def main(base: str, tasks: Sequence[str], batches: int, batch: int, output: Path) -> None:
+    if unknown := set(tasks) - DATA.keys():
+        raise click.UsageError(f"no pictures for {min(unknown)}; there are {', '.join(DATA)}")
     networks, reference = Networks("cpu", "float32"), reference_of(registry.load(base))
     cases = [
         (name, profile)
@@ -246,11 +249,14 @@ def main(base: str, tasks: Sequence[str], count: int, batch: int, output: Path) 
         for profile in PROFILES
         if bundles.find("adapter", name, reference, profile)
     ]
+    if not cases:
+        raise click.ClickException(f"{reference.id}: no bundle of {', '.join(tasks)} is here")
     found = []
     with Progress() as progress:
         for name, profile in progress.track(cases, description="bundles"):
+            torch.manual_seed(0)
             bundle = Bundle(networks, base, name, profile)
-            x = crops(DATA[name], count // batch * batch)
+            x = crops(DATA[name], batches * batch)
             rows = {
                 quality: pooled([
                     measure(bundle, batch_of(part, quality)) for part in torch.split(x, batch)
@@ -259,7 +265,8 @@ def main(base: str, tasks: Sequence[str], count: int, batch: int, output: Path) 
             }  # fmt: skip
             found.append(summarise(bundle, profile, rows))
     common.write_json(output, {
-        "base": f"{reference.id} {reference.fingerprint.hex()}", "crops": count, "side": SIDE,
+        "base": f"{reference.id} {reference.fingerprint.hex()}",
+        "crops": batches * batch, "side": SIDE,
         "data": {name: DATA[name].name for name in tasks}, "probes": PROBES,
         "machine": common.machine(), "bundles": found,
     })  # fmt: skip

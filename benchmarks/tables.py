@@ -143,15 +143,15 @@ def exactness(results: Results) -> list[str]:
 
     rows = []
     for (device, kernels, precision), group in groupby(sorted(results["rows"], key=kind), kind):
-        settings = list(group)
-        differences = [row["largest_pixel_difference"] for row in settings]
+        alike = list(group)
+        differences = [row["largest_pixel_difference"] for row in alike]
         known = [difference for difference in differences if difference is not None]
         rows.append(
             [
                 f"{device}, {kernels}, {precision}",
-                str(len(settings)),
-                str(sum(row["files"] for row in settings)),
-                f"**{sum(row['mismatches'] for row in settings)}**",
+                str(len(alike)),
+                str(sum(row["files"] for row in alike)),
+                f"**{sum(row['mismatches'] for row in alike)}**",
                 str(max(known)) if known else "-",
             ]
         )
@@ -160,13 +160,22 @@ def exactness(results: Results) -> list[str]:
         for row in results["controls"]
     ]
     titles = ["decoder", "settings", "files decoded", "mismatches", "pixels differ by at most"]
+    settings = results["settings"]
     return [
+        f"{settings['pictures']} pictures, {_took_part(settings)}: "
         f"{results['files']} files by {len(results['rows'])} settings "
         f"({results['distinct_files']} of them distinct), on {_machine(results['machine'])}:",
         markdown(titles, rows),
         "The hyper-decoder in floats instead, through the same harness:",
         markdown(["encoder", "decoder", "mismatches"], controls),
     ]
+
+
+def _took_part(settings: Results) -> str:
+    """Ids of all weights that took part."""
+    cases = settings.get("cases") or {"": {k: v for k, v in settings.items() if " " in str(v)}}
+    named = (value.split()[0] for case in cases.values() for value in case.values())
+    return ", ".join(f"`{name}`" for name in dict.fromkeys(named))
 
 
 def _control(setting: str) -> str:
@@ -338,7 +347,8 @@ def _bundle(found: Results) -> str:
 TABLES: dict[str, tuple[str, Callable[[Results], list[str]]]] = {
     "kodak": ("rate.json", kodak),
     "layers": ("layers.json", layers),
-    "exactness": ("exactness.json", exactness),
+    "exactness": ("exactness-mbt2018-mean-gain-1.json", exactness),
+    "exactness-0": ("exactness.json", exactness),
     "speed": ("speed.json", speed),
     "bench-people": ("bench-kodak.json", bench),
     "bench-detection": ("bench-detection.json", bench),

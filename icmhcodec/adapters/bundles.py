@@ -65,7 +65,7 @@ def available(kind: str | None = None) -> Iterator[tuple[Path, dict[str, str]]]:
 def find(kind: str, name: str, base: Reference, profile: str) -> tuple[ModelFile, Reference] | None:
     """The file of a bundle ("det-1"), or of a task's newest ("det"), for a base codec; or None."""
     found = [
-        (_version(metadata["id"]), path)
+        (version(metadata["id"]), path)
         for path, metadata in available(kind)
         if name in (metadata["task"], metadata["id"])
         and metadata["base_fingerprint"] == base.fingerprint.hex()
@@ -75,7 +75,8 @@ def find(kind: str, name: str, base: Reference, profile: str) -> tuple[ModelFile
     return read(max(reversed(found), key=itemgetter(0))[1]) if found else None
 
 
-def _version(name: str) -> int:
+def version(name: str) -> int:
+    """The number that an id ends in, 0 where it has none."""
     ending = name.rpartition("-")[2]
     return int(ending) if ending.isdecimal() and valid_name(name) else 0
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -25,7 +26,7 @@ from icmhcodec.masks import kinds as predictors
 from icmhcodec.masks import light
 from icmhcodec.masks.predictor import INPUT_SIDE, LogitNet
 from icmhcodec.modelfile import ModelFile
-from icmhcodec.training import latents, losses, task
+from icmhcodec.training import latents, loop, losses, task
 from icmhcodec.training.latents import Coder, HyperAdapters, Latent
 from icmhcodec.training.recipe import Recipe
 from icmhcodec.training.task import Distortion, Draw, Features, Measured
@@ -280,29 +281,67 @@ class Run(task.TaskRun):
         return layer_bpp(latent, mask, batch), self.distortion(decoded.clamp(0, 1), batch)
 
 
-def bundle_weights(
-    base: Reference, name: str, profile: str
-) -> tuple[dict[str, Tensor], str] | None:
-    """The weights of a bundle ("det-1", or a task's newest) as `Trained` has them, and its id.
+@dataclass(frozen=True)
+class Start:
+    """Weights to begin with, as `Trained` has them; their name, licence and predictor's kind."""
 
-    One of the same profile if there is one, else of another; None where there is none.
+    weights: Mapping[str, Tensor]
+    name: str
+    licence: str = ""
+    predictor: str = NONE
+
+    def fitting(self, predictor: str) -> Mapping[str, Tensor]:
+        """Those for a recipe's kind of predictor: tables of another kind mean other things."""
+        same = predictor == self.predictor
+        return {k: v for k, v in self.weights.items() if same or not k.startswith("predictor.")}
+
+
+def start_with(path: Path, name: str, base: Reference, profile: str) -> Start:
+    """The state in a run's folder or, where there is none, a bundle ("det-1", a task's newest).
+
+    Of several bundles one for this base codec, then one of this profile. UsageError where there is
+    neither, FormatError for a damaged file.
     """
-    for chosen in sorted(PROFILES, key=lambda each: each != profile):
-        found = {kind: bundles.find(kind, name, base, chosen) for kind in bundles.KINDS}
-        weights: dict[str, Tensor] = {}
-        if predictor := found["predictor"]:
-            weights |= _predictor_weights(predictor[0].tensors)
-        if adapter := found["adapter"]:
-            weights |= {f"sides.{k}": v.float() for k, v in adapter[0].tensors.items()}
-        if weights:
-            (reference, *_) = (bundle[1] for bundle in found.values() if bundle)
-            return weights, reference.id
-    return None
+    if not (path / loop.STATE).exists() and (found := _bundle(name, base, profile)):
+        return found
+    if not path.exists():
+        raise UsageError(f"{name}: neither a run's folder nor a bundle; see icmh models list")
+    state = loop.read_state(path / loop.STATE)
+    kind = state["recipe"].get("predictor", NONE)
+    return Start(state["average"], path.resolve().name, predictor=kind)
 
 
-def _predictor_weights(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """In floats, of the kind whose integers can be undone."""
-    if predictors.kind_of(tensors) != "light":
+def _bundle(name: str, base: Reference, profile: str) -> Start | None:
+    def fits(about: Mapping[str, str]) -> tuple[bool, bool, int]:
+        same = about["base_fingerprint"] == base.fingerprint.hex()
+        return same, about.get("profile") == profile, bundles.version(about["id"])
+
+    every = [(path, about) for path, about in bundles.available()
+             if name in (about["task"], about["id"])]  # fmt: skip
+    if not every:
+        return None
+    best = max((about for _, about in every), key=fits)
+    own = ("id", "profile", "base_fingerprint")
+    parts = [bundles.read(path)[0] for path, about in every
+             if all(about.get(key) == best.get(key) for key in own)]  # fmt: skip
+    weights: dict[str, Tensor] = {}
+    predictor = NONE
+    for part in parts:
+        if part.kind == "predictor":
+            predictor = predictors.kind_of(part.tensors)
+            weights |= _predictor_weights(predictor, part.tensors)
+        else:
+            weights |= {f"sides.{k}": v.float() for k, v in part.tensors.items()
+                        if v.is_floating_point()}  # fmt: skip
+    licence = next((part.metadata["licence"] for part in parts if "licence" in part.metadata), "")
+    called = f"{best['id']} {best.get('profile', '')}".strip()
+    return Start(weights, called, licence, predictor)
+
+
+def _predictor_weights(kind: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """In floats, of the kind whose integers can be undone; FormatError for damaged ones."""
+    predictors.load(tensors)
+    if kind != "light":
         return {}
     return {f"predictor.{k}": v for k, v in light.weights(tensors).items()}
 

@@ -61,7 +61,7 @@ def results(tmp_path, monkeypatch):
             modelfile.write(tmp_path / "bundle", model)
             bundles.add(tmp_path / "bundle")
     output = tmp_path / "limits.json"
-    command = f"--base test-tiny --tasks det --crops 2 --batch 1 --output {output}"
+    command = f"--base test-tiny --tasks det --batches 2 --batch 1 --output {output}"
     result = CliRunner().invoke(limits.main, command.split(), catch_exceptions=False)
     assert result.exit_code == 0, result.output
     return json.loads(output.read_text())
@@ -73,11 +73,12 @@ def test_each_version_of_a_layer_is_measured_beside_the_base_codec(results):
     for row in scalable["rows"].values():
         assert row["mask alone"]["bpp"] == row["layer"]["bpp"]  # adapters cost no bits
         assert row["adapters alone"]["bpp"] == row["base"]["bpp"] >= row["layer"]["bpp"]
-        assert row["mask of the features"]["bpp"] <= row["layer"]["bpp"]
+        assert row["mask of the features alone"]["bpp"] <= row["mask alone"]["bpp"]
         assert 0 < row["layer"]["fill"] < 1 == row["base"]["fill"]
     for row in machine["rows"].values():  # there is no predictor: a latent of its own, whole
         assert row["layer"]["fill"] == 1
         assert row["mask alone"] == row["base"]
+        assert row["mask of the features alone"]["fill"] == 1
         assert row["layer"] == row["adapters alone"]
     assert len(machine["parts"]) == 1 < len(scalable["parts"])
 

@@ -203,9 +203,10 @@ def test_the_machine_profile_and_its_predictor(run: Run) -> None:
     named = run("train", "adapter", "photos", *COMMON, "--recipe", "scalable.toml", "--start",
                 "cls-7", "-o", "named")  # fmt: skip
     assert named.exit_code == 0, named.stderr
-    assert f"icmh: cls-7: {predictor + decoder} of " in named.stderr
+    assert f"icmh: cls-7 machine: {predictor + decoder} of " in named.stderr
     models = [modelfile.read(path) for path in Path("named").glob("*.safetensors")]
-    assert [model.metadata["start"] for model in models] == ["cls-7"] * 2
+    assert [model.metadata["start"] for model in models] == ["cls-7 machine"] * 2
+    assert "alone 0.0" in models[0].metadata["recipe"]
 
 
 @pytest.mark.usefixtures("classifier")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -61,16 +62,22 @@ def adapter(
         _full(tasks.setting(given, "full"))
         return
     place = tasks.setting(given, profile or ("trained" if given.recipe_name else "scalable"))
+    from icmhcodec.pipeline.networks import reference_of
     from icmhcodec.training import adapter as training
 
     default = profile or "scalable"
     if predictor == "none" and profile == "machine":
         default = "machine-plain"  # where nothing is left out, lambda goes with the quality alone
-    alone = 0.0 if start else None  # a predictor that is trained needs no time for itself
-    own = {**chosen, "profile": profile, "alone": alone}
+    own = {**chosen, "profile": profile}
     recipe = tasks.recipe(place, training.TaskRecipe, default, own)
+    begin = None
+    if start and not tasks.begun(place):
+        base = reference_of(place.codec)
+        begin = training.start_with(start, str(start), base, recipe.profile)
+        if begin.predictor == recipe.predictor:  # one that is trained needs no time for itself
+            recipe = replace(recipe, alone=0.0)
     run = training.Run(place.codec, recipe, place.network.features, place.network.side)
-    tasks.train(place, run, start)
+    tasks.train(place, run, begin)
     details = tasks.reported(place, run)
     if recipe.hyper:
         complain("adapters in the hyper path: an estimate in floats, nothing can be coded with it")

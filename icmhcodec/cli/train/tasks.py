@@ -15,11 +15,10 @@ from icmhcodec.cli.train import session
 from icmhcodec.errors import UsageError
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from icmhcodec.codecs.contract import BaseCodec
     from icmhcodec.modelfile import ModelFile
     from icmhcodec.tasks.contract import RecognitionNetwork
+    from icmhcodec.training.adapter import Start
     from icmhcodec.training.loop import Run
     from icmhcodec.training.recipe import Recipe
     from icmhcodec.training.task import Report, TaskRun
@@ -27,8 +26,8 @@ if TYPE_CHECKING:
 path = click.Path(path_type=Path)
 F = TypeVar("F", bound=Callable[..., Any])
 COLUMNS = ("quality", "bpp before", "after", "features before", "after")
-# Of a recipe, what may change when a run goes on, and what comes from the base codec.
-FREE = ("minutes", "steps", "workers", "skip", "channels")
+# Of a recipe, what may change when a run goes on, what comes from the base codec or a start.
+FREE = ("minutes", "steps", "workers", "skip", "channels", "alone")
 
 
 @dataclass(frozen=True)
@@ -166,16 +165,15 @@ def recipe(place: Setting, kind: type[R], default: str, values: Mapping[str, Any
     own = {name: value for name, value in values.items() if value is not None}
     chosen = recipes.load_as(kind, given.recipe_name or default, folder)
     wanted = recipes.parse(kind, {**_shown(chosen), **own})
-    state = place.out / loop.STATE
-    if state.exists():
-        stored = loop.read_state(state)
-        begun = recipes.parse(kind, stored["recipe"])
-        free = {name: getattr(begun, name) for name in FREE if hasattr(begun, name)}
-        if (own or given.recipe_name) and replace(wanted, **free) != begun:
+    if begun(place):
+        stored = loop.read_state(place.out / loop.STATE)
+        before = recipes.parse(kind, stored["recipe"])
+        free = {name: getattr(before, name) for name in FREE if hasattr(before, name)}
+        if (own or given.recipe_name) and replace(wanted, **free) != before:
             raise UsageError(f"{place.out} holds a run of another recipe; take another folder (-o)")
         if stored["about"].get("network") != place.network_name:
             raise UsageError(f"{place.out} holds a run for another network; take another folder")
-        wanted = begun
+        wanted = before
     if given.minutes is not None:
         wanted = replace(wanted, minutes=given.minutes, steps=0)
     return wanted if given.workers is None else replace(wanted, workers=given.workers)
@@ -185,33 +183,36 @@ def _shown(recipe: Recipe) -> dict[str, Any]:
     return {field.name: getattr(recipe, field.name) for field in fields(recipe)}
 
 
-def train(place: Setting, run: Run, start: Path | None = None) -> None:
+def begun(place: Setting) -> bool:
+    """Whether the run's folder holds a state, which is gone on with."""
+    from icmhcodec.training import loop
+
+    return (place.out / loop.STATE).exists()
+
+
+def train(place: Setting, run: Run, start: Start | None = None) -> None:
     """Train to the end: from the state in the folder, from others' weights, or anew."""
     from icmhcodec.training import loop
 
-    state = place.out / loop.STATE
-    if state.exists():
-        run.load(state)
+    if begun(place):
+        run.load(place.out / loop.STATE)
     elif start:
-        given, run.about["start"] = _weights(place, run, start)
-        count = loop.begin_with(run, given, start)
-        complain(f"{start}: {count} of {len(run.trained.state_dict())} tensors begin as its own")
+        _begin(run, start)
     run.about["network"] = place.network_name
     if run.done < 1:
         session.train(run, place.asked.folder, place.out, place.asked.cache)
 
 
-def _weights(place: Setting, run: Run, start: Path) -> tuple[Mapping[str, Tensor], str]:
-    """The weights of a run's folder, or of a bundle by id or task, and what they are called."""
-    from icmhcodec.pipeline.networks import reference_of
-    from icmhcodec.training import adapter, loop
+def _begin(run: Run, start: Start) -> None:
+    from icmhcodec.training import loop
 
-    if start.exists():
-        return loop.read_state(start / loop.STATE, run.device)["average"], start.resolve().name
-    profile = getattr(run.recipe, "profile", "")
-    if found := adapter.bundle_weights(reference_of(place.codec), str(start), profile):
-        return found
-    raise UsageError(f"{start}: neither a run's folder nor a bundle; see icmh models list")
+    weights = start.fitting(getattr(run.recipe, "predictor", ""))
+    count = loop.begin_with(run, weights, start.name)
+    complain(f"{start.name}: {count} of {len(run.trained.state_dict())} tensors begin as its own")
+    run.about["start"] = start.name
+    if start.licence:
+        complain(f"{start.name}: what comes out inherits its licence ({start.licence})")
+        run.about["start_licence"] = start.licence
 
 
 def reported(place: Setting, run: TaskRun) -> dict[str, str]:
