@@ -7,6 +7,7 @@ there already is not done again.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import sys
 import time
@@ -235,9 +236,10 @@ def encode_with_digest(
     networks: Networks, base: str, pixels: common.Pixels, options: Options
 ) -> tuple[bytes, str]:
     """The encoder's file, and the digest of the integers it had in hand while writing it."""
-    with watched() as seen:
+    with watched() as seen, written() as sent:
         data = encoding.encode(networks, base, as_picture(pixels), options).data
-    return data, digest(*(part for quantised in seen for part in integers(quantised)))
+    parts = (integers(quantised, sent[id(quantised)]) for quantised in seen)
+    return data, digest(*itertools.chain.from_iterable(parts))
 
 
 @contextmanager
@@ -254,10 +256,28 @@ def watched() -> Iterator[list[Quantised]]:
         yield seen
 
 
-def integers(quantised: Quantised) -> tuple[Tensor, ...]:
-    """Hyper-symbols, means, indexes and symbols that are sent."""
-    sent = torch.where(quantised.coded, quantised.symbols, 0)
-    return quantised.z_symbols, quantised.prior.mean, quantised.prior.index, sent
+@contextmanager
+def written() -> Iterator[dict[int, Tensor]]:
+    """The elements that an encoder writes meanwhile into all layers of a latent, by its id.
+
+    Where a latent is a task's own and its layer has a predictor, these are not all coded ones.
+    """
+    found: dict[int, Tensor] = {}
+    original = latent._encode_layer
+
+    def encode_layer(codec: BaseCodec, coded: Quantised, *arguments: Any) -> Any:
+        mask: Tensor = arguments[3]
+        found[id(coded)] = found[id(coded)] | mask if id(coded) in found else mask
+        return original(codec, coded, *arguments)
+
+    with patch.object(latent, "_encode_layer", encode_layer):
+        yield found
+
+
+def integers(quantised: Quantised, sent: Tensor | None = None) -> tuple[Tensor, ...]:
+    """Hyper-symbols, means, indexes and symbols that are sent; by default all that are coded."""
+    symbols = torch.where(quantised.coded if sent is None else sent, quantised.symbols, 0)
+    return quantised.z_symbols, quantised.prior.mean, quantised.prior.index, symbols
 
 
 @torch.no_grad()

@@ -154,3 +154,14 @@ def test_the_command_line_needs_pictures(tmp_path):
     result = CliRunner().invoke(exactness.main, ["--kodak", os.fspath(tmp_path)])
     assert result.exit_code == 1
     assert "no PNG pictures" in result.output
+
+
+@pytest.mark.parametrize("profile", ["scalable", "machine"])
+def test_what_a_predictor_leaves_out_is_not_expected_back(profile):
+    """A latent of a task's own is not written whole where its layer has a predictor."""
+    case = Case("mbt2018-mean-gain-1", ("det-1", "seg-1"), profile)
+    pixels = picture(96, 64, 1)
+    networks = worker.networks_under(PLAINEST, [case.base])
+    options = worker.Options(quality=4.0, **case.options(pixels))
+    data, expected = worker.encode_with_digest(networks, case.base, pixels, options)
+    assert worker.decoded_digest(networks, data) == expected
