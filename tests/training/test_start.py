@@ -16,6 +16,12 @@ from tests.pipeline.conftest import random_bundle
 BASE = Reference("another-1", bytes(8))
 
 
+@pytest.fixture(autouse=True)
+def _own_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is added stays out of the user's folder, and what is there out of the tests."""
+    monkeypatch.setenv("ICMH_DATA", str(tmp_path / "data"))
+
+
 def test_a_packaged_bundle_is_found_by_name_and_by_task(tmp_path: Path) -> None:
     codec = registry.load("mbt2018-mean-gain-1")
     base = Reference(codec.id, codec.fingerprint)
