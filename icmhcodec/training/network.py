@@ -186,7 +186,7 @@ def from_tensors(tensors: Mapping[str, Tensor], lambdas: tuple[float, float] = L
 
     FormatError where they are not those of a mean-scale hyperprior of ten levels.
     """
-    state = dict(tensors) if "eb.med" in tensors else _of_exported(tensors)
+    state = dict(tensors) if "eb.med" in tensors else of_exported(tensors)
     own = {k: v.float() for k, v in state.items() if re.match(r"(g_|h_|eb\.|i?gain$)", k)}
     try:
         network = Network(len(own["g_a.0.weight"]), len(own["g_a.6.weight"]), lambdas)
@@ -202,7 +202,7 @@ def from_tensors(tensors: Mapping[str, Tensor], lambdas: tuple[float, float] = L
 _EXPORTED_PARTS = {"_matrix": "m", "_bias": "b", "_factor": "f"}
 
 
-def _of_exported(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def of_exported(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Names of training from those of a base codec's file; h_s from its integers."""
     state = {k: v for k, v in tensors.items() if not k.startswith(("entropy", prior.PREFIX))}
     for name, value in tensors.items():

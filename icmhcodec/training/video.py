@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -32,14 +32,15 @@ FOLDER = recipe.FOLDER / "video"
 STAGES = ("flow", "motion", "residual", "joint", "unroll")
 PEAK = 255.0**2  # lambdas are for errors of pixels in 0 to 255
 PREDICTED = 0.1  # weight of the predictions' errors beside the frame's (DVC)
+ALONE = 0.25  # the same without a residual, which would make up for most of them
 SMOOTH = 0.02  # weight of a flow's differences to its neighbours
 PRIOR_STEP, PRIOR_EVERY = 0.02, 5  # how far and how often medians and tails follow
 QUALITIES = (0.0, 3.0, 6.0, 9.0)
 # What learns in a stage, by the beginning of parameters' names; all that is not named rests.
 LEARNING = {
     "flow": ("estimation.",),
-    "motion": ("estimation.", "motion.", "flow_head.", "compensation.", "features.", "frame.",
-               "offsets.", "alignment."),
+    "motion": ("motion.", "flow_head.", "compensation.", "features.", "frame.", "offsets.",
+               "alignment."),
     "residual": ("residual.", "compensation.", "features.", "frame."),
     "joint": ("",),
     "unroll": ("",),
@@ -63,15 +64,16 @@ class VideoRecipe(Recipe):
     scales: tuple[float, ...] = (1.0, 0.7)
     frames: int = 4
     synthetic: float = 0.5  # share of photos that move, where there are photos
-    flow: float = 0.15
-    motion: float = 0.2
-    residual: float = 0.15
-    joint: float = 0.35
-    unroll: float = 0.15
+    flow: float = 0.12
+    motion: float = 0.08
+    residual: float = 0.0
+    joint: float = 0.55
+    unroll: float = 0.25
     optimiser: str = "muon"  # of the convolutions' kernels: muon, soap or adam
     kernel_rate: float = 4e-4
-    table_rate: float = 2e-4  # Adam's, of biases, normalisations and gains
-    prior_rate: float = 1e-3  # Adam's, of the factorised priors
+    table_rate: float = 1e-3  # Adam's, of biases, normalisations and gains
+    prior_rate: float = 1e-2  # Adam's, of the factorised priors
+    started: float = 0.04  # share of these rates for what is trained already
     lambdas: tuple[float, ...] = (0.0009, 0.18)  # of the lowest and the highest quality
     weight_power: float = 0.5  # a sample's loss weighs lambda^-weight_power
     skip: int = 0  # skip index of the residual that is simulated; 0 = off
@@ -155,6 +157,7 @@ class Run(loop.Run):
         trained = start
         if trained is None:
             trained = video_network.fresh(recipe.architecture, recipe.sizes, (low, high))
+            video_network.enliven(trained)
             if recipe.architecture == "dvc":
                 video_network.start_residual(trained, intra.state_dict())
         super().__init__(recipe, trained, device)
@@ -163,20 +166,33 @@ class Run(loop.Run):
         self._set_optimizers()
 
     def _set_optimizers(self) -> None:
-        parts: dict[str, list[torch.nn.Parameter]] = {"kernel": [], "prior": [], "table": []}
-        for name, parameter in self.trained.named_parameters():
-            kernel = parameter.ndim == 4 and min(parameter.shape[:2]) > 3
-            part = "prior" if ".eb." in name else "kernel" if kernel else "table"
-            parts[part].append(parameter)
         recipe = self.recipe
-        self.clipped = parts["table"] + parts["prior"]
-        rest = adam([{"params": parts["table"]}, {"params": parts["prior"]}], recipe.table_rate)
-        kernels = KERNEL_OPTIMISERS[recipe.optimiser](parts["kernel"], lr=recipe.kernel_rate)
-        self.optimizers = [rest, kernels]
-        peaks = (recipe.table_rate, recipe.prior_rate), (recipe.kernel_rate,)
-        for optimizer, rates in zip(self.optimizers, peaks, strict=True):
-            for group, rate in zip(optimizer.param_groups, rates, strict=True):
-                group["peak"] = rate
+        rates = {
+            "kernel": recipe.kernel_rate, "table": recipe.table_rate, "prior": recipe.prior_rate,
+        }  # fmt: skip
+        named: dict[tuple[str, str], list[torch.nn.Parameter]] = {}
+        for name, parameter in self.trained.named_parameters():
+            named.setdefault((_part(name, parameter), self._origin(name)), []).append(parameter)
+        groups: dict[bool, list[dict[str, Any]]] = {True: [], False: []}
+        for (part, origin), own in named.items():
+            group = {"params": own, "origin": origin, "rate": rates[part], "peak": rates[part]}
+            groups[part == "kernel"].append(group)
+        self.clipped = [parameter for group in groups[False] for parameter in group["params"]]
+        kernels = KERNEL_OPTIMISERS[recipe.optimiser](groups[True], lr=recipe.kernel_rate)
+        self.optimizers = [adam(groups[False], recipe.table_rate), kernels]
+
+    def _origin(self, name: str) -> str:
+        """What a parameter is of, as far as its rate goes: what starts trained learns slowly."""
+        origin = name.partition(".")[0]
+        known = self.recipe.architecture == "dvc" and origin in ("estimation", "residual")
+        return origin if known else ""
+
+    def _set_peaks(self, stage: str) -> None:
+        """Of DVC the residual's coder is trained from the start, the flow's estimation after it."""
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                fresh = group["origin"] == "" or (stage, group["origin"]) == ("flow", "estimation")
+                group["peak"] = group["rate"] * (1.0 if fresh else self.recipe.started)
 
     def phase(self) -> Hashable:
         """The stage."""
@@ -185,6 +201,7 @@ class Run(loop.Run):
     def terms(self, crops: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss of a stage."""
         stage, recipe = str(self.phase()), self.recipe
+        self._set_peaks(stage)
         for name, parameter in self.trained.named_parameters():
             parameter.requires_grad_(name.startswith(LEARNING[stage]))
         sequences = as_sequences(crops, recipe.frames)
@@ -245,7 +262,7 @@ class Run(loop.Run):
         error, predicted = _error(coded.frame, current), _error(coded.predicted, current)
         warped = predicted if coded.warped is None else _error(coded.warped, current)
         if stage == "motion":
-            return predicted + warped, error, coded.motion_bpp
+            return ALONE * (predicted + warped), error, coded.motion_bpp
         if stage == "residual":
             return error, error, coded.residual_bpp
         bpp = coded.motion_bpp + coded.residual_bpp
@@ -295,6 +312,13 @@ class Run(loop.Run):
                 rates.append(coded.motion_bpp + coded.residual_bpp)
                 levels.append(_decibels(_error(reference, current)))
         return Point(quality, torch.cat(rates).mean().item(), torch.cat(levels).mean().item())
+
+
+def _part(name: str, parameter: Tensor) -> str:
+    """Which rate a parameter learns at."""
+    if ".eb." in name:
+        return "prior"
+    return "kernel" if parameter.ndim == 4 and min(parameter.shape[:2]) > 3 else "table"
 
 
 def as_sequences(frames: Tensor, length: int) -> Tensor:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -17,10 +18,14 @@ from icmhcodec.codecs.video import fvc
 from icmhcodec.codecs.video import motion as flows
 from icmhcodec.codecs.video.compensation import WIDTH as COMPENSATION_WIDTH
 from icmhcodec.codecs.video.compensation import Compensation
+from icmhcodec.codecs.video.contract import LATENTS, architecture, latent_file
 from icmhcodec.codecs.video.motion import SpyNet, warp
 from icmhcodec.errors import FormatError, UsageError
+from icmhcodec.modelfile import ModelFile
+from icmhcodec.training import network as pictures
 from icmhcodec.training.network import LAMBDAS, Network
 
+START_SCALE = 0.5  # of a fresh coder's latents
 Noise = tuple[Tensor, Tensor]  # of a latent and its hyper-latent
 
 
@@ -217,6 +222,60 @@ def fresh(architecture: str, sizes: Sizes, lambdas: tuple[float, float] = LAMBDA
         known = ", ".join(NETWORKS)
         raise UsageError(f"video codec '{architecture}': one of {known}")
     return NETWORKS[architecture](sizes, lambdas)
+
+
+@torch.no_grad()
+def enliven(network: VideoNetwork) -> None:
+    """Let what a fresh network codes pass its coders at the scale that it comes in at.
+
+    By torch's own start eight layers shrink flows to a thousandth, of which rounding leaves
+    nothing: such a coder stays dead. Predictions begin as the reference.
+    """
+    coders = [network.motion]
+    if isinstance(network, DVCNetwork):
+        head, leave = network.flow_head, network.compensation.leave
+        nn.init.normal_(head.weight, std=0.1 * head.weight[0].numel() ** -0.5)
+        nn.init.zeros_(leave.weight)
+        for layer in (head, leave):
+            nn.init.zeros_(cast(Tensor, layer.bias))
+        gain = _RECTIFIED
+    else:
+        assert isinstance(network, FVCNetwork)
+        coders.append(network.residual)
+        _keep_scale(network.features, 1.0)
+        _keep_scale(network.offsets, _RECTIFIED)
+        _keep_scale(network.frame, 1.0)
+        gain = 0.6  # residual blocks between its convolutions add to what passes
+    for coder in coders:
+        _keep_scale(coder.g_a, gain)
+        _keep_scale(coder.g_s, gain)
+        # At the least scales, which an untrained h_s gives, a latent costs 20 bits a pixel.
+        cast(Tensor, cast(nn.Conv2d, coder.h_s[-1]).bias)[: coder.latent_channels] = START_SCALE
+
+
+_RECTIFIED = (2 / (1 + flows.LEAK**2)) ** 0.5  # gain of what leaky rectifiers follow (He 2015)
+
+
+def _keep_scale(layers: nn.Module, gain: float) -> None:
+    """Start convolutions so that each multiplies the scale of what passes by a gain."""
+    for layer in layers.children():
+        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
+            taps = layer.in_channels * layer.weight[0, 0].numel()
+            if isinstance(layer, nn.ConvTranspose2d):
+                taps //= layer.stride[0] ** 2  # so many meet in an output
+            nn.init.normal_(layer.weight, std=gain * taps**-0.5)
+            nn.init.zeros_(cast(Tensor, layer.bias))
+
+
+def of_exported(model: ModelFile) -> dict[str, Tensor]:
+    """Names of training from those of a video codec's file; FormatError where it is none."""
+    architecture(model)
+    prefixes = tuple(f"{latent}." for latent in LATENTS)
+    state = {k: v.float() for k, v in model.tensors.items() if not k.startswith(prefixes)}
+    for latent, prefix in zip(LATENTS, prefixes, strict=True):
+        own = pictures.of_exported(latent_file(model, latent).tensors)
+        state |= {prefix + name: tensor.float() for name, tensor in own.items()}
+    return state
 
 
 def start_residual(network: VideoNetwork, tensors: Mapping[str, Tensor]) -> None:

@@ -50,6 +50,7 @@ class VideoTaskRecipe(Recipe):
     peak: float = 1e-3  # Adam's
     table_peak: float = 5e-3  # the same for the tables of conditions, which start as constants
     width: int = 128  # of the predictors
+    bfloat16: bool = True  # in the codecs, and in the recognition network for gradients
 
     def __post_init__(self) -> None:
         """Raise UsageError for values out of their range."""
@@ -157,6 +158,7 @@ class Run(loop.Run):
         self.codec, self.intra, self.predictor = codec, intra, predictor
         self.side = side
         self.distortion = Distortion(features)
+        self.training_distortion = Distortion(features, recipe.bfloat16)
         named = list(self.trained.named_parameters())
         tables = [p for name, p in named if "_condition." in name]
         rest = [p for name, p in named if "_condition." not in name]
@@ -197,6 +199,7 @@ class Run(loop.Run):
         self, trained: Trained, sequences: Tensor, batch: Draw, *, noisy: bool, adapted: bool
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Bits per pixel, distortion and fill of P frames, each [B], in the mean over frames."""
+        distortion_of = self.training_distortion if torch.is_grad_enabled() else self.distortion
         human, own = self._first(batch)
         shown = [own]
         before: dict[str, Tensor] = {}
@@ -216,7 +219,7 @@ class Run(loop.Run):
             decoded = self.codec.reconstruct(values["residual"], prediction)
             seen = trained.adapter.adapted(decoded, shown) if adapted else decoded
             shown.append(decoded.clamp(0, 1))
-            distortions.append(self.distortion(seen, replace(batch, x=current)))
+            distortions.append(distortion_of(seen, replace(batch, x=current)))
             rates.append(bits / current[0, 0].numel())
             fills.append(fill)
         bpp, distortion, filled = (

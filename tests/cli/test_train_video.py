@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner
 from PIL import Image
 
@@ -69,6 +70,32 @@ def test_a_codec_is_trained_added_checked_and_removed(folder: Path) -> None:
     assert "own-1" in run(folder, "models", "list")
     run(folder, "models", "remove", "own-1")
     assert "own-1" not in run(folder, "models", "list")
+
+
+def test_a_codec_goes_on_from_another_one(folder: Path) -> None:
+    train = ("train", "video", "@/clips", "--base", "test-tiny", "--device", "cpu", "--threads",
+             "1", "--recipe", "@/tiny.toml")  # fmt: skip
+    first = (*train, "-o", "@/run", "--id", "own-1", "--cache", "@/cache")  # which makes @/run
+    assert "own-1.safetensors: written" in run(folder, *first)
+    whole = "@/run/own-1.safetensors"
+    still = "steps = 1\nkernel_rate = 0.0\ntable_rate = 0.0\nprior_rate = 0.0\n"
+    lines = (folder / "tiny.toml").read_text().splitlines()
+    kept = [line for line in lines if line.partition(" ")[0] not in still]
+    (folder / "tiny.toml").write_text(still + "\n".join(kept))
+    again = (*train, "-o", "@/next", "--id", "own-2", "--init", whole)
+    said = run(folder, *again)
+    assert "tensors are its start" in said
+    old, new = (
+        modelfile.read(folder / name / f"{name_id}.safetensors")
+        for name, name_id in (("run", "own-1"), ("next", "own-2"))
+    )
+    for name, tensor in old.tensors.items():
+        if not name.startswith(("motion.eb", "residual.eb")) and tensor.is_floating_point():
+            assert torch.allclose(new.tensors[name].float(), tensor.float(), atol=2e-3), name
+    assert new.metadata["init"] == "own-1.safetensors"
+    assert "leave --init out" in run(folder, *train, "-o", "@/next", "--id", "own-2", "--init",
+                                     "other-1", code=2)  # fmt: skip
+    assert "start anew" in run(folder, *again, "--task", "det", code=2)
 
 
 def test_what_cannot_be_is_refused(folder: Path) -> None:

@@ -76,6 +76,29 @@ def test_features_are_trained_in_every_stage(folder: Path, stage: float) -> None
     assert moved == (stage != 0.5)
 
 
+@pytest.mark.parametrize("architecture", ["dvc", "fvc"])
+def test_what_is_coded_survives_a_fresh_coder(architecture: str) -> None:
+    """By torch's own start a latent is rounded to nothing, and its coder never learns."""
+    torch.manual_seed(0)
+    sizes = video_network.Sizes((16, 16), (16, 24), 16, 16, SIZES.spynet)
+    net = video_network.fresh(architecture, sizes)
+    torch.manual_seed(0)
+    video_network.enliven(net)
+    channels = 2 if architecture == "dvc" else sizes.around
+    seen = 3 * torch.nn.functional.interpolate(torch.randn(2, channels, 8, 8), scale_factor=16)
+    with torch.no_grad():
+        y = net.motion.g_a(seen)
+        back = net.motion.g_s(y)
+        _, bits, _ = net.motion(seen, torch.tensor([9.0, 9.0]))
+        current, reference = torch.rand(2, 1, 3, 64, 64)
+        coded = net(current, reference, torch.tensor([5.0]))
+    assert 0.3 < y.std() / seen.std() < 3
+    assert 0.1 < back.std() / y.std() < 3
+    assert bits.max() < 20
+    if architecture == "dvc":
+        assert (coded.predicted - reference).square().mean() < 0.01
+
+
 def test_a_resumed_run_goes_on_bit_for_bit(folder: Path, tmp_path: Path) -> None:
     crops = sequences(folder)
     whole, part, rest = (tiny_run() for _ in range(3))

@@ -30,7 +30,6 @@ def train(
     from icmhcodec.training.journal import CURVES
 
     first, recipe = processes.rank() == 0, run.recipe
-    out.mkdir(parents=True, exist_ok=True)
     for turn in (first, not first):  # one process decodes the photos for all
         if turn:
             found = photos.load(folder, recipe.crop, cache or out, but=out / CURVES)
@@ -60,6 +59,7 @@ def train_on(
     from icmhcodec.training.journal import Journal
 
     first = processes.rank() == 0
+    out.mkdir(parents=True, exist_ok=True)
     journal = Journal(out, run.steps, run.decibels) if first else None
     if journal:
         complain(f"{'going on' if run.steps else 'training'} on {what}")

@@ -41,6 +41,7 @@ path = click.Path(path_type=Path)
     help="Length of the whole schedule, resumed parts included; instead of the recipe's.",
 )  # fmt: skip
 @click.option("--base", default="mbt2018-mean-gain", show_default=True, help="Codec of I frames.")
+@click.option("--init", metavar="FILE|ID", help="A video codec whose weights it starts from.")
 @click.option("--task", "task_name", metavar="NAME", help="Train a task's layers, such as det.")
 @click.option("--codec", default="dvc", show_default=True, help="Codec of P frames, for --task.")
 @click.option("--network", type=path, help="Weights of the task's network.")
@@ -59,6 +60,7 @@ def command(
     recipe_name: str | None,
     minutes: float | None,
     base: str,
+    init: str | None,
     task_name: str | None,
     codec: str,
     network: Path | None,
@@ -84,6 +86,8 @@ def command(
         files.check_folder(stills)
     if only_export and not (out / "state.pt").exists():
         raise UsageError(f"{out}: no state of a training here to export")
+    if init is not None and task_name is not None:
+        raise UsageError("--init is for a codec; a task's layers start anew")
     from icmhcodec.training import machine
 
     machine.tune()
@@ -106,6 +110,15 @@ def command(
         run = _task_run(task_recipe, base, codec, task_name, network, place)
     if state.exists():
         run.load(state)
+        begun = run.about.get("init", "")
+        if init is not None and Path(init).name != begun:
+            raise UsageError(
+                f"{out} holds a run from {begun or 'scratch'}, which goes on; leave --init out"
+            )
+    elif init is not None:
+        assert isinstance(run, video.Run)  # or there is a task
+        run.about["init"] = Path(init).name
+        _begin_with(run, init)
     if not only_export:
         if run.done >= 1:
             raise UsageError(f"{out}: its schedule has ended; write its weights with --export")
@@ -154,6 +167,20 @@ def _codec_run(recipe: VideoRecipe, base: str, device: torch.device) -> video_tr
     return training.Run(recipe, device, intra)
 
 
+def _begin_with(run: video_training.Run, name: str) -> None:
+    """Give a run the weights of a video codec: of a file, or of one that is here."""
+    from icmhcodec import modelfile
+    from icmhcodec.codecs.video import contract, registry
+    from icmhcodec.training import loop, video_network
+
+    path = Path(name)
+    model = modelfile.read(path if path.exists() else registry.resolve(name))
+    if contract.architecture(model) != run.recipe.architecture:
+        raise UsageError(f"{name}: not a codec of the recipe's kind, {run.recipe.architecture}")
+    fit = loop.begin_with(run, video_network.of_exported(model), name)
+    complain(f"{name}: {fit} of {len(run.trained.state_dict())} tensors are its start")
+
+
 def _task_run(
     recipe: VideoTaskRecipe, base: str, codec: str, task: str, weights: Path | None,
     device: torch.device,
@@ -168,7 +195,8 @@ def _task_run(
     from icmhcodec.tasks.contract import load_network
     from icmhcodec.training import video_task as training
 
-    intra = registry.load(base, device, torch.float32)
+    dtype = torch.bfloat16 if recipe.bfloat16 else torch.float32
+    intra = registry.load(base, device, dtype)
     found = bundles.find("predictor", task, reference_of(intra), "scalable")
     if found is None:
         raise MissingWeightsError(
@@ -177,7 +205,7 @@ def _task_run(
         )
     recognition = load_network(task, weights).to(device)
     return training.Run(
-        video_registry.load(codec, device, torch.float32),
+        video_registry.load(codec, device, dtype),
         intra,
         kinds.load(found[0].tensors, device),
         recipe,

@@ -60,8 +60,8 @@ class ResBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Features [B,C,H,W] of features [B,C,H,W]."""
         features = torch.relu(x) if self.enter else x
-        y: Tensor = x + self.second(torch.relu_(self.first(features)))
-        return y
+        y: Tensor = self.second(torch.relu_(self.first(features)))
+        return y.add_(x)
 
 
 class ResBlocks(nn.Sequential):
