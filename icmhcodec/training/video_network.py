@@ -22,6 +22,7 @@ from icmhcodec.codecs.video.contract import LATENTS, architecture, latent_file
 from icmhcodec.codecs.video.motion import SpyNet, warp
 from icmhcodec.errors import FormatError, UsageError
 from icmhcodec.modelfile import ModelFile
+from icmhcodec.training import flow_start
 from icmhcodec.training import network as pictures
 from icmhcodec.training.network import LAMBDAS, Network
 
@@ -229,28 +230,34 @@ def enliven(network: VideoNetwork) -> None:
     """Let what a fresh network codes pass its coders at the scale that it comes in at.
 
     By torch's own start eight layers shrink flows to a thousandth, of which rounding leaves
-    nothing: such a coder stays dead. Predictions begin as the reference.
+    nothing: such a coder stays dead. Predictions of DVC begin as the warped reference.
     """
-    coders = [network.motion]
     if isinstance(network, DVCNetwork):
-        head, leave = network.flow_head, network.compensation.leave
-        nn.init.normal_(head.weight, std=0.1 * head.weight[0].numel() ** -0.5)
+        leave = network.compensation.leave
         nn.init.zeros_(leave.weight)
-        for layer in (head, leave):
-            nn.init.zeros_(cast(Tensor, layer.bias))
-        gain = _RECTIFIED
+        nn.init.zeros_(cast(Tensor, leave.bias))
+        _enliven_coder(network.motion, _RECTIFIED)
+        if _fits_transform(network):
+            flow_start.start_as_transform(network.motion, network.flow_head)
     else:
         assert isinstance(network, FVCNetwork)
-        coders.append(network.residual)
         _keep_scale(network.features, 1.0)
         _keep_scale(network.offsets, _RECTIFIED)
         _keep_scale(network.frame, 1.0)
-        gain = 0.6  # residual blocks between its convolutions add to what passes
-    for coder in coders:
-        _keep_scale(coder.g_a, gain)
-        _keep_scale(coder.g_s, gain)
-        # At the least scales, which an untrained h_s gives, a latent costs 20 bits a pixel.
-        cast(Tensor, cast(nn.Conv2d, coder.h_s[-1]).bias)[: coder.latent_channels] = START_SCALE
+        for coder in (network.motion, network.residual):
+            _enliven_coder(coder, 0.6)  # residual blocks between its layers add to what passes
+
+
+def _fits_transform(network: DVCNetwork) -> bool:
+    width, M = network.flow_head.in_channels, network.motion.latent_channels
+    return width >= flow_start.LEAST[0] and flow_start.LEAST[1] <= M
+
+
+def _enliven_coder(coder: Network, gain: float) -> None:
+    _keep_scale(coder.g_a, gain)
+    _keep_scale(coder.g_s, gain)
+    # At the least scales, which an untrained h_s gives, a latent costs 20 bits a pixel.
+    cast(Tensor, cast(nn.Conv2d, coder.h_s[-1]).bias)[: coder.latent_channels] = START_SCALE
 
 
 _RECTIFIED = (2 / (1 + flows.LEAK**2)) ** 0.5  # gain of what leaky rectifiers follow (He 2015)
