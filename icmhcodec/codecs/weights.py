@@ -38,14 +38,27 @@ def float_hyper_synthesis(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     means = int(tensors["entropy.means"])
     last_bits = torch.full((outputs,), SCALE_BITS)
     last_bits[outputs // (1 + means) :] = MEAN_BITS
-    # Bits between layers cancel, as the activations are homogeneous: any number will do.
-    bits = [torch.tensor(INPUT_BITS), torch.tensor(0), torch.tensor(0), last_bits]
+    bits = torch.tensor(INPUT_BITS)
     state = {}
     for i in range(3):
-        sums = network[f"{i}.shift"] + bits[i + 1]  # fractional bits of the layer's sums
         weight = network[f"{i}.weight"].double()
-        scale = torch.exp2((bits[i] - sums).double())
-        per_output = scale.view((1, -1, 1, 1) if i < 2 else (-1, 1, 1, 1))
-        state[f"h_s.{2 * i}.weight"] = (weight * per_output).float()
+        shift, per_output = network[f"{i}.shift"], (1, -1, 1, 1) if i < 2 else (-1, 1, 1, 1)
+        scaled = weight * torch.exp2((bits - shift).double()).view(per_output)
+        given = last_bits if i == 2 else _usual_bits(scaled)
+        state[f"h_s.{2 * i}.weight"] = (
+            scaled * torch.exp2(-given.double()).view(per_output if i == 2 else ())
+        ).float()
+        sums = shift + given  # fractional bits of the layer's sums
         state[f"h_s.{2 * i}.bias"] = (network[f"{i}.bias"] * torch.exp2(-sums.double())).float()
+        bits = given
     return state
+
+
+def _usual_bits(weight: Tensor) -> Tensor:
+    """Bits between two layers that give a kernel the size of one that training starts from.
+
+    They cancel, as the activations are homogeneous; but what trains a kernel of 6e-5 by steps for
+    one of 0.04 ruins it.
+    """
+    usual = (2 / weight[:, 0].numel()) ** 0.5
+    return torch.log2(weight.square().mean().sqrt() / usual).round().int()

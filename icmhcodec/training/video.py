@@ -64,19 +64,19 @@ class VideoRecipe(Recipe):
     scales: tuple[float, ...] = (1.0, 0.7)
     frames: int = 4
     synthetic: float = 0.5  # share of photos that move, where there are photos
-    flow: float = 0.12
-    motion: float = 0.08
+    flow: float = 0.2
+    motion: float = 0.0
     residual: float = 0.0
-    joint: float = 0.55
-    unroll: float = 0.25
+    joint: float = 0.52
+    unroll: float = 0.28
     optimiser: str = "muon"  # of the convolutions' kernels: muon, soap or adam
-    kernel_rate: float = 4e-4
+    kernel_rate: float = 2e-4
     table_rate: float = 1e-3  # Adam's, of biases, normalisations and gains
     prior_rate: float = 1e-2  # Adam's, of the factorised priors
-    started: float = 0.04  # share of these rates for what is trained already
+    started: float = 0.15  # share of these rates for what is trained already
     lambdas: tuple[float, ...] = (0.0009, 0.18)  # of the lowest and the highest quality
     weight_power: float = 0.5  # a sample's loss weighs lambda^-weight_power
-    skip: int = 0  # skip index of the residual that is simulated; 0 = off
+    skip: int = 4  # skip index of the residual that is simulated; 0 = off
     bfloat16: bool = True
 
     def __post_init__(self) -> None:

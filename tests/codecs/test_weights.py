@@ -21,6 +21,16 @@ def test_float_hyper_synthesis_is_what_was_exported(architecture):
     torch.testing.assert_close(model.h_s(z), wanted, rtol=2e-3, atol=2e-3)
 
 
+def test_float_hyper_synthesis_is_of_a_size_to_train():
+    """Kernels of 6e-5, which give the same function, are ruined by steps of 1e-4."""
+    model = modelfile.read(registry.WEIGHTS / "mbt2018-mean-gain-1.safetensors")
+    state = weights.float_hyper_synthesis(model.tensors)
+    for layer in (0, 2, 4):
+        weight = state[f"h_s.{layer}.weight"]
+        usual = (2 / weight[:, 0].numel()) ** 0.5
+        assert 0.2 < weight.square().mean().sqrt() / usual < 10
+
+
 @pytest.mark.parametrize("name", registry.PACKAGED)
 def test_packaged_files_say_what_they_are(name):
     model = modelfile.read(registry.WEIGHTS / f"{name}.safetensors")
