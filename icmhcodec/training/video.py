@@ -29,7 +29,7 @@ from icmhcodec.training.task import provenance
 from icmhcodec.training.video_network import Coded, Sizes, VideoNetwork
 
 FOLDER = recipe.FOLDER / "video"
-STAGES = ("flow", "motion", "residual", "joint", "unroll")
+STAGES = ("flow", "prior", "motion", "residual", "joint", "unroll")
 PEAK = 255.0**2  # lambdas are for errors of pixels in 0 to 255
 PREDICTED = 0.1  # weight of the predictions' errors beside the frame's (DVC)
 ALONE = 0.25  # the same without a residual, which would make up for most of them
@@ -39,6 +39,7 @@ QUALITIES = (0.0, 3.0, 6.0, 9.0)
 # What learns in a stage, by the beginning of parameters' names; all that is not named rests.
 LEARNING = {
     "flow": ("estimation.",),
+    "prior": ("motion.h_", "motion.eb."),
     "motion": ("motion.", "flow_head.", "compensation.", "features.", "frame.", "offsets.",
                "alignment."),
     "residual": ("residual.", "compensation.", "features.", "frame."),
@@ -52,7 +53,7 @@ class VideoRecipe(Recipe):
     """How a video codec is trained; the defaults are the recipe `cpu`.
 
     `flow` to `unroll` are the stages' shares of the schedule, in that order. Only the last one goes
-    along `frames` frames, the others see two of them.
+    along `frames` frames, the others see two of them. `flow` and `prior` are DVC's alone.
     """
 
     architecture: str = "dvc"
@@ -65,6 +66,7 @@ class VideoRecipe(Recipe):
     frames: int = 4
     synthetic: float = 0.5  # share of photos that move, where there are photos
     flow: float = 0.2
+    prior: float = 0.08
     motion: float = 0.0
     residual: float = 0.0
     joint: float = 0.52
@@ -110,13 +112,13 @@ class VideoRecipe(Recipe):
     @property
     def shares(self) -> tuple[float, ...]:
         """Of the schedule, by stage."""
-        return self.flow, self.motion, self.residual, self.joint, self.unroll
+        return self.flow, self.prior, self.motion, self.residual, self.joint, self.unroll
 
     def stage(self, done: float) -> str:
-        """The stage after a share of the schedule; only DVC has a flow."""
+        """The stage after a share of the schedule; FVC has no flow to start with."""
         shares = dict(zip(STAGES, self.shares, strict=True))
         if self.architecture != "dvc":
-            shares["motion"] += shares.pop("flow")
+            shares["motion"] += shares.pop("flow") + shares.pop("prior")
         reached = done * sum(shares.values())
         for name, share in shares.items():
             reached -= share
@@ -215,6 +217,8 @@ class Run(loop.Run):
             count = len(sequences)
             spread = (random.permutation(count) + random.random(count)) / count
             quality = torch.from_numpy(spread).float().to(self.device) * (LEVELS - 1)
+            if stage == "prior":
+                return self._prior_terms(sequences[:, 1], sequences[:, 0], quality)
             return self._coding_terms(stage, sequences, quality)
 
     def _flow_terms(self, current: Tensor, reference: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
@@ -227,6 +231,17 @@ class Run(loop.Run):
             loss = loss + error + SMOOTH * rough / flow.shape[3] ** 0.5
         shown = (now - warp(before, flow)).square().flatten(1).mean(1)
         return loss, {"psnr": _decibels(shown)}
+
+    def _prior_terms(
+        self, current: Tensor, reference: Tensor, quality: Tensor
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """What flows cost: a prior that fits them is cheap to learn, and decides what they gain."""
+        with torch.no_grad():
+            seen = self.trained.seen_motion(current, self._intra(reference, quality))
+        noise, _ = self.trained.noise(len(current), current.shape[-1], self.device)
+        _, *parts = self.trained.motion(seen, quality, noise, self.skips[0])
+        bpp = (parts[0] + parts[1]).mean()
+        return bpp, {"bpp": bpp.detach(), "motion": bpp.detach()}
 
     def _coding_terms(
         self, stage: str, sequences: Tensor, quality: Tensor

@@ -256,6 +256,7 @@ def _fits_transform(network: DVCNetwork) -> bool:
 def _enliven_coder(coder: Network, gain: float) -> None:
     _keep_scale(coder.g_a, gain)
     _keep_scale(coder.g_s, gain)
+    _keep_scale(coder.h_a, _RECTIFIED)
     # At the least scales, which an untrained h_s gives, a latent costs 20 bits a pixel.
     cast(Tensor, cast(nn.Conv2d, coder.h_s[-1]).bias)[: coder.latent_channels] = START_SCALE
 

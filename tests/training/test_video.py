@@ -18,7 +18,7 @@ from tests.training.conftest import tiny_network as tiny_picture_network
 
 TINY = VideoRecipe(
     steps=5, batch=2, crop=64, frames=3, workers=0, bfloat16=False,
-    flow=0.2, motion=0.2, residual=0.2, joint=0.2, unroll=0.2,
+    flow=0.2, prior=0.0, motion=0.2, residual=0.2, joint=0.2, unroll=0.2,
 )  # fmt: skip
 
 
@@ -45,6 +45,7 @@ def test_stages_follow_their_shares() -> None:
     ("stage", "learning", "resting"),
     [
         ("flow", "estimation.levels.0.0.weight", "residual.g_a.0.weight"),
+        ("prior", "motion.h_s.4.bias", "motion.g_a.0.weight"),
         ("motion", "motion.g_a.0.weight", "residual.g_a.0.weight"),
         ("residual", "residual.g_a.0.weight", "motion.g_a.0.weight"),
         ("joint", "estimation.levels.3.0.weight", ""),
@@ -54,14 +55,14 @@ def test_stages_follow_their_shares() -> None:
 def test_each_stage_changes_its_parts(
     folder: Path, stage: str, learning: str, resting: str
 ) -> None:
-    run = tiny_run()
-    run.done = (video.STAGES.index(stage) + 0.5) / 5
+    run = tiny_run(prior=0.2)
+    run.done = (video.STAGES.index(stage) + 0.5) / 6
     before = {k: v.clone() for k, v in run.trained.state_dict().items()}
     means = run.step(sequences(folder)[0])
     after = run.trained.state_dict()
     assert not torch.equal(after[learning], before[learning])
     assert not resting or torch.equal(after[resting], before[resting])
-    assert means["psnr"] > 0
+    assert means["bpp" if stage == "prior" else "psnr"] > 0
 
 
 @pytest.mark.parametrize("stage", [0.1, 0.5, 0.9])
