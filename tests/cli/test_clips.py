@@ -23,7 +23,7 @@ from tests.pipeline.video.conftest import folder as folder
 from tests.threads import one_thread  # noqa: F401
 
 COUNT, WIDTH, HEIGHT = 24, 64, 48
-TINY = ("--base", "test-tiny", "--gop", 8)
+TINY = ("--base", "test-tiny", "--gop", 8, "--inter", "tiny-dvc-0")
 
 
 @pytest.fixture(scope="session")
@@ -299,7 +299,7 @@ def test_an_interrupt_leaves_nothing(folder: Path) -> None:
         (("encode", "clip.mp4", "--frames", "9:3"), 2, "no range"),
         (("encode", "clip.mp4", "--frames", "99:", "-o", "x.icm", *TINY), 2, "24 frames"),
         (("encode", "clip.mp4", "--fps", "0/0"), 2, "no rate"),
-        (("encode", "clip.mp4", "--inter", "ssf", "-o", "x.icm", *TINY), 4, "ssf"),
+        (("encode", "clip.mp4", *TINY, "--inter", "ssf", "-o", "x.icm"), 4, "ssf"),
         (("encode", "clip.mp4", "--task", "cls", "-o", "x.icm", *TINY), 4, "task 'cls'"),
         (("encode", "text.mp4", *TINY), 1, "text.mp4: not a clip"),
         (("encode", "none.mp4"), 2, "none.mp4: no such file"),
