@@ -5,6 +5,7 @@ import shlex
 import shutil
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 import torch
@@ -37,9 +38,16 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     mask = np.zeros((80, 112), np.uint8)
     mask[20:50, 30:80] = 255
     Image.fromarray(mask).save("m.png")
+    with av.open("street.mp4", "w") as street:
+        stream = street.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 112, 80, "yuv420p"
+        for _ in range(3):
+            street.mux(stream.encode(av.VideoFrame.from_image(Image.open("photo.jpg"))))
+        street.mux(stream.encode(None))
     return tmp_path
 
 
+@pytest.mark.packaged
 def test_the_commands_run_in_order(folder: Path) -> None:
     examples = [line for block in _blocks("") for line in block.splitlines()]
     commands = [re.split(r"\s{3,}", line)[0] for line in examples if line.startswith("icmh ")]
