@@ -77,6 +77,7 @@ def _photos() -> None:
         Image.fromarray(coarse).resize((100, 90)).save(f"photos/{'more/' * (k % 2)}{k}.png")
 
 
+@pytest.mark.packaged  # `models verify` looks at bundles of the video codec, too
 def test_trained_stopped_resumed_exported_used(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     from icmhcodec.training import base
 
