@@ -2,7 +2,7 @@
 
 A table whose results are not there is left empty.
 
-    python -m benchmarks.tables            writes README.md and docs/training.md
+    python -m benchmarks.tables            writes README.md and two pages of docs
     python -m benchmarks.tables --check    exits with 1 where it is out of date
 """
 
@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,11 @@ import click
 from benchmarks import common
 from icmhcodec.bench.report import words
 
-PAGES = (common.ROOT / "README.md", common.ROOT / "docs" / "training.md")
+PAGES = (
+    common.ROOT / "README.md",
+    common.ROOT / "docs" / "training.md",
+    common.ROOT / "docs" / "video.md",
+)
 MARKED = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 Results = dict[str, Any]
@@ -257,9 +262,9 @@ def speed(results: Results) -> list[str]:
     ]
 
 
-def bench(results: Results) -> list[str]:
+def bench(results: Results, at: str | None = None) -> list[str]:
     """A report of `icmh bench`: the uncompressed pictures, then BD-rates at the main metric."""
-    metric = words.main_metric(results) or "psnr"
+    metric = at or words.main_metric(results) or "psnr"
     curves, anchors = words.compared(results, metric)
     network, data = results["network"], results["dataset"]
     original = next(row for row in results["rows"] if row["curve"] == "original")
@@ -268,9 +273,13 @@ def bench(results: Results) -> list[str]:
         for name, value in original["metrics"].items()
         if name not in words.HUMAN_METRICS and name != "agreement"
     )
-    head = f"{data['images']} pictures, {data['pixels'] / 1e6:.1f} megapixels"
+    what = f"{data['images']} pictures"
+    if data.get("clips"):
+        what = f"{data['clips']} clips of {data['images'] // data['clips']} frames"
+    head = f"{what}, {data['pixels'] / 1e6:.1f} megapixels"
     if network:
-        head += f"; {network['id']}, on the uncompressed pictures: {known}"
+        head += f"; {network['id']}"
+        head += f", on the uncompressed pictures: {known}" if known else ""
     rows = [
         [f"`{words.label(curve)}`"]
         + [_compared(words.entry(results, curve, anchor, metric)) for anchor in anchors]
@@ -285,6 +294,36 @@ def _compared(found: Mapping[str, Any] | None) -> str:
         return "-"
     between = f" [{found['ci95'][0]:+.0f} to {found['ci95'][1]:+.0f}]" if found["ci95"] else ""
     return f"{found['bd_rate_percent']:+.1f} %{between}"
+
+
+def video_speed(results: Results) -> list[str]:
+    """Frames a second of clips beside the naive loop, and its stages."""
+    ways = list(results["encode"])
+    width, height = results["frame"]
+    rows = [
+        [
+            operation,
+            *(
+                f"{row['frames_per_second']:.2f} (**{row['times_naive']:.2f}**)"
+                for row in results[operation].values()
+            ),
+        ]
+        for operation in ("encode", "decode")
+    ]
+    stages = [
+        [f"{operation}: {stage}", number(milliseconds, 1)]
+        for operation, found in results["stages_ms_per_frame"].items()
+        for stage, milliseconds in found.items()
+    ]
+    return [
+        f"Frames a second, and in brackets times the naive loop (medians of {results['pairs']} "
+        f"pairs): {results['frames']} frames of {width}x{height}, `{results['codec'].split()[0]}`, "
+        f"quality {results['quality']:g}, {results['threads']} threads on "
+        f"{_machine(results['machine'])}:",
+        markdown(["", *ways], rows),
+        "Milliseconds of a frame, one stage after the other:",
+        markdown(["stage", "ms"], stages),
+    ]
 
 
 def other_networks(results: Results) -> list[str]:
@@ -354,6 +393,9 @@ TABLES: dict[str, tuple[str, Callable[[Results], list[str]]]] = {
     "bench-detection": ("bench-detection.json", bench),
     "bench-classification": ("bench-classification.json", bench),
     "bench-segmentation": ("bench-segmentation.json", bench),
+    "bench-clips": ("bench-clips.json", bench),
+    "bench-clips-people": ("bench-clips.json", partial(bench, at="psnr")),
+    "video-speed": ("video-speed.json", video_speed),
     "other-networks": ("other-networks.json", other_networks),
     "limits": ("limits.json", limits),
 }
