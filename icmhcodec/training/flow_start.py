@@ -20,7 +20,7 @@ from icmhcodec.codecs.video.motion import LEAK
 BLOCK = 8  # samples of a side, of flows at half the size
 KEPT = 32  # coefficients of each of a flow's two components
 LEAST = 4 * KEPT, 2 * KEPT  # channels inside of the coder and of its latent that this takes
-NOISE = 0.02  # share of torch's own start that is left, so that what is not used can learn
+NOISE = 0.02  # share of the start before it that is left, so that what is not used can learn
 GAINS = 0.3, 4.0  # parts of a pixel that count at the lowest and at the highest quality
 _SCALE, _SLOPE = 2.0, 1.5  # of coefficients' scales, and how they fall with the frequency
 

@@ -23,7 +23,7 @@ from icmhcodec.modelfile import ModelFile
 from icmhcodec.training import loop, network, photos, recipe, video_network
 from icmhcodec.training.loop import Point, Validation
 from icmhcodec.training.network import LEVELS, Network
-from icmhcodec.training.optimisers import KERNEL_OPTIMISERS, adam
+from icmhcodec.training.optimisers import KERNEL_OPTIMISERS, adam, is_kernel
 from icmhcodec.training.recipe import Recipe
 from icmhcodec.training.task import provenance
 from icmhcodec.training.video_network import Coded, Sizes, VideoNetwork
@@ -200,10 +200,14 @@ class Run(loop.Run):
         """The stage."""
         return self.recipe.stage(self.done)
 
+    def step(self, crops: Tensor) -> dict[str, float]:
+        """One update, at the rates of its stage."""
+        self._set_peaks(str(self.phase()))
+        return super().step(crops)
+
     def terms(self, crops: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss of a stage."""
         stage, recipe = str(self.phase()), self.recipe
-        self._set_peaks(stage)
         for name, parameter in self.trained.named_parameters():
             parameter.requires_grad_(name.startswith(LEARNING[stage]))
         sequences = as_sequences(crops, recipe.frames)
@@ -333,7 +337,7 @@ def _part(name: str, parameter: Tensor) -> str:
     """Which rate a parameter learns at."""
     if ".eb." in name:
         return "prior"
-    return "kernel" if parameter.ndim == 4 and min(parameter.shape[:2]) > 3 else "table"
+    return "kernel" if is_kernel(parameter) else "table"
 
 
 def as_sequences(frames: Tensor, length: int) -> Tensor:

@@ -120,10 +120,7 @@ def _refuse_others(
     """Refuse a recipe or weights other than those that a run was begun with."""
     from icmhcodec.training import recipe as recipes
 
-    if init is not None and init.name != begun_from:
-        raise UsageError(
-            f"{out} holds a run from {begun_from or 'scratch'}, which goes on; leave --init out"
-        )
+    session.refuse_other_start(out, begun_from, init)
     if name is not None:
         free = {key: getattr(recipe, key) for key in ("minutes", "steps", "workers", "channels")}
         if replace(recipes.load(name), **free) != recipe:

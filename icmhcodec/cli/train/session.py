@@ -10,6 +10,7 @@ import click
 
 from icmhcodec.cli.report import complain
 from icmhcodec.cli.train import live
+from icmhcodec.errors import UsageError
 
 if TYPE_CHECKING:
     from icmhcodec.training.loop import Batches, Progress, Run, Validation
@@ -42,6 +43,14 @@ def train(
     run.about |= {"data": folder.resolve().name}
     run.about |= {"photos": str(trained), "held_out": str(held_out)}
     return train_on(run, crops, out, f"{trained} photos, {held_out} held out", validate)
+
+
+def refuse_other_start(out: Path, begun_from: str, init: Path | None) -> None:
+    """Refuse weights other than those that a run was begun with."""
+    if init is not None and init.name != begun_from:
+        raise UsageError(
+            f"{out} holds a run from {begun_from or 'scratch'}, which goes on; leave --init out"
+        )
 
 
 def train_on(

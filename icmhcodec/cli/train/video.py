@@ -110,11 +110,8 @@ def command(
         run = _task_run(task_recipe, base, codec, task_name, network, place)
     if state.exists():
         run.load(state)
-        begun = run.about.get("init", "")
-        if init is not None and Path(init).name != begun:
-            raise UsageError(
-                f"{out} holds a run from {begun or 'scratch'}, which goes on; leave --init out"
-            )
+        given = None if init is None else Path(init)
+        session.refuse_other_start(out, run.about.get("init", ""), given)
     elif init is not None:
         assert isinstance(run, video.Run)  # or there is a task
         run.about["init"] = Path(init).name
