@@ -16,7 +16,7 @@ from icmhcodec.errors import UsageError
 from icmhcodec.training import evaluate, loop, network, processes
 from icmhcodec.training.loop import Validation
 from icmhcodec.training.network import LEVELS, Network
-from icmhcodec.training.optimisers import KERNEL_OPTIMISERS, adam
+from icmhcodec.training.optimisers import KERNEL_OPTIMISERS, adam, is_kernel
 from icmhcodec.training.recipe import BaseRecipe
 
 PEAK = 255.0**2  # lambdas are for errors of pixels in 0 to 255
@@ -40,6 +40,7 @@ class Run(loop.Run):
         torch.manual_seed(recipe.seed)
         N, M = recipe.channels
         trained = start or Network(N, M, self._lambdas(recipe))
+        trained.couple(recipe.coupling)
         channels = trained.hyper_channels, trained.latent_channels
         super().__init__(replace(recipe, channels=channels), trained, device)
         self.skip = network.skip_scale(recipe.skip)
@@ -60,17 +61,22 @@ class Run(loop.Run):
     def _set_optimizers(self) -> None:
         kernels: list[nn.Parameter] = []
         prior: list[nn.Parameter] = []
+        couplings: list[nn.Parameter] = []
         tables: list[nn.Parameter] = []
         for name, parameter in self.trained.named_parameters():
-            kernel = parameter.ndim == 4 and min(parameter.shape[:2]) > 3
-            part = prior if name.startswith("eb.") else kernels if kernel else tables
-            part.append(parameter)
+            if name.startswith("eb."):
+                prior.append(parameter)
+            elif name.endswith("gamma"):
+                couplings.append(parameter)
+            else:
+                (kernels if is_kernel(parameter) else tables).append(parameter)
         recipe = self.recipe
-        self.clipped = tables + prior
-        rest = adam([{"params": tables}, {"params": prior}], recipe.table_rate)
+        self.clipped = tables + couplings + prior
+        rest = adam([{"params": p} for p in (tables, couplings, prior)], recipe.table_rate)
         matrices = KERNEL_OPTIMISERS[recipe.optimiser](kernels, lr=recipe.kernel_rate)
         self.optimizers = [rest, matrices]
-        peaks = (recipe.table_rate, recipe.prior_rate), (recipe.kernel_rate,)
+        slow = recipe.table_rate, recipe.coupling_rate, recipe.prior_rate
+        peaks = slow, (recipe.kernel_rate,)
         for optimizer, rates in zip(self.optimizers, peaks, strict=True):
             for group, rate in zip(optimizer.param_groups, rates, strict=True):
                 group["peak"] = rate

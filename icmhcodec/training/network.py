@@ -28,21 +28,32 @@ _BETA_BOUND = (1e-6 + _PEDESTAL) ** 0.5
 _GAMMA_BOUND = 2.0**-18
 _WIDTHS = (1, 3, 3, 3, 3, 1)  # of the factorised prior's layers
 _START_SCALE = 3.0  # CompressAI's 10 costs 0.14 bpp in the first thousand steps
+COUPLING = 1e-4  # what GDN's channels make of each other at the start
 
 
 class GDN(nn.Module):
-    """Generalised divisive normalisation, its weights as square roots (CompressAI's form)."""
+    """Generalised divisive normalisation, its weights as square roots (CompressAI's form).
+
+    What channels make of each other starts above zero: a square root at zero has no gradient.
+    """
 
     def __init__(self, channels: int, inverse: bool = False) -> None:
         super().__init__()
         self.inverse = inverse
         self.beta = nn.Parameter(torch.full((channels,), (1 + _PEDESTAL) ** 0.5))
         self.gamma = nn.Parameter((0.1 * torch.eye(channels) + _PEDESTAL).sqrt())
+        self.couple(COUPLING)
+
+    @torch.no_grad()
+    def couple(self, least: float) -> None:
+        """Raise what the channels make of each other to at least so much."""
+        raised = self.gamma.clamp_min((least + _PEDESTAL) ** 0.5)
+        self.gamma.copy_(raised)
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalised features [B,C,H,W]."""
-        beta = self.beta.clamp_min(_BETA_BOUND) ** 2 - _PEDESTAL
-        gamma = self.gamma.clamp_min(_GAMMA_BOUND) ** 2 - _PEDESTAL
+        beta = losses.lower_bound(self.beta, _BETA_BOUND) ** 2 - _PEDESTAL
+        gamma = losses.lower_bound(self.gamma, _GAMMA_BOUND) ** 2 - _PEDESTAL
         norm = F.conv2d(x * x, gamma[..., None, None].to(x.dtype), beta.to(x.dtype))
         return x * (norm.sqrt() if self.inverse else norm.rsqrt())
 
@@ -101,12 +112,19 @@ class FactorisedPrior(nn.Module):
 class Network(nn.Module):
     """All rates in one codec: a gain and an inverse gain per level between g_a and g_s.
 
-    `lambdas` are those of the lowest and the highest level, between them it grows geometrically.
+    `lambdas` are those of the lowest and the highest level, between them it grows geometrically;
+    `inner` are the widths inside of h_s, by default M and 3M/2.
     """
 
-    def __init__(self, N: int = 128, M: int = 192, lambdas: tuple[float, float] = LAMBDAS) -> None:
+    def __init__(
+        self,
+        N: int = 128,
+        M: int = 192,
+        lambdas: tuple[float, float] = LAMBDAS,
+        inner: tuple[int, int] | None = None,
+    ) -> None:
         super().__init__()
-        self.hyper_channels, self.latent_channels = N, M
+        self.hyper_channels, self.latent_channels, self.lambdas = N, M, lambdas
         self.g_a = nn.Sequential(
             _conv(3, N), GDN(N), _conv(N, N), GDN(N), _conv(N, N), GDN(N), _conv(N, M)
         )  # fmt: skip
@@ -117,15 +135,22 @@ class Network(nn.Module):
         self.h_a = nn.Sequential(
             _conv(M, N, 3, 1), nn.LeakyReLU(), _conv(N, N), nn.LeakyReLU(), _conv(N, N)
         )
+        self.inner_channels = first, second = inner or (M, M * 3 // 2)
         self.h_s = nn.Sequential(
-            _deconv(N, M), nn.LeakyReLU(), _deconv(M, M * 3 // 2), nn.LeakyReLU(),
-            _conv(M * 3 // 2, M * 2, 3, 1),
+            _deconv(N, first), nn.LeakyReLU(), _deconv(first, second), nn.LeakyReLU(),
+            _conv(second, M * 2, 3, 1),
         )  # fmt: skip
         self.eb = FactorisedPrior(N)
         # The distortion that a level's lambda asks for has a step of 1/gain ~ lambda^-1/2.
         start = torch.linspace(0.5 * math.log(lambdas[0] / lambdas[1]), 0, LEVELS)
         self.gain = nn.Parameter(start[:, None].repeat(1, M))
         self.igain = nn.Parameter(-start[:, None].repeat(1, M))
+
+    def couple(self, least: float) -> None:
+        """Raise what the channels of a normalisation make of each other to at least so much."""
+        for layer in (*self.g_a, *self.g_s):
+            if isinstance(layer, GDN):
+                layer.couple(least)
 
     def gains(self, quality: Tensor) -> tuple[Tensor, Tensor]:
         """Gains and inverse gains [B,M,1,1] of qualities [B], geometric between two levels."""
@@ -189,7 +214,9 @@ def from_tensors(tensors: Mapping[str, Tensor], lambdas: tuple[float, float] = L
     state = dict(tensors) if "eb.med" in tensors else of_exported(tensors)
     own = {k: v.float() for k, v in state.items() if re.match(r"(g_|h_|eb\.|i?gain$)", k)}
     try:
-        network = Network(len(own["g_a.0.weight"]), len(own["g_a.6.weight"]), lambdas)
+        N, M = len(own["g_a.0.weight"]), len(own["g_a.6.weight"])
+        inner = own["h_s.0.weight"].shape[1], own["h_s.2.weight"].shape[1]
+        network = Network(N, M, lambdas, inner)
         network.load_state_dict(own)
     except (KeyError, RuntimeError) as error:
         detail = str(error).strip().splitlines()[-1].strip()

@@ -134,9 +134,17 @@ def _turn(state: dict[str, Any]) -> None:
         state["bases"][mode] = torch.linalg.qr(moment @ basis[:, order])[0]
 
 
+def is_kernel(parameter: Tensor) -> bool:
+    """Whether a parameter is a convolution's kernel of whole matrices, not of pictures or flows."""
+    return parameter.ndim == 4 and min(parameter.shape[:2]) > 3
+
+
 def adam(params: Iterable[Any], lr: float) -> torch.optim.Optimizer:
-    """Adam with a short memory of squares: gradients grow as the decay goes on."""
-    return torch.optim.Adam(params, lr, betas=(0.9, 0.95))
+    """Adam with a short memory of squares: gradients grow as the decay goes on.
+
+    Its epsilon is far below torch's 1e-8, which gradients of square roots near zero drown in.
+    """
+    return torch.optim.Adam(params, lr, betas=(0.9, 0.95), eps=1e-15)
 
 
 KERNEL_OPTIMISERS: dict[str, Callable[..., torch.optim.Optimizer]] = {

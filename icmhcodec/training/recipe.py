@@ -64,7 +64,9 @@ class BaseRecipe(Recipe):
     channels: tuple[int, ...] = (128, 192)  # of hyper-latent and latent, for a fresh start
     optimiser: str = "soap"  # of the convolutions' kernels: muon, soap or adam
     kernel_rate: float = 4.5e-4
-    table_rate: float = 2e-4  # Adam's, of biases, normalisations and gains
+    table_rate: float = 2e-4  # Adam's, of biases and gains
+    coupling_rate: float = 2e-4  # Adam's, of what GDN's channels make of each other, square roots
+    coupling: float = 0.0  # least of them at the start: weights without any cannot learn them
     prior_rate: float = 1e-3  # Adam's, of the factorised prior
     lambdas: tuple[float, ...] = (0.0009, 0.18)  # of the lowest and the highest quality
     weight_power: float = 0.5  # a sample's loss weighs lambda^-weight_power

@@ -41,6 +41,8 @@ def read_trained(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         raise UsageError(f"{path}: a run of kind {state['kind']}, not of a base codec")
     about, recipe = state["about"], state["recipe"]
     start = about.get("init") or "scratch"
+    if "widened" in about:
+        start += f", its latent widened to {about['widened']} channels"
     provenance = {
         "recipe": ", ".join(f"{key} {_text(value)}" for key, value in recipe.items()),
         "data": f"{about['data']}: {about['photos']} photos, {about['held_out']} held out",

@@ -164,6 +164,32 @@ def test_a_codec_of_a_name_that_is_taken_is_not_added(run: Run) -> None:
     assert "test-tiny: a codec of that id is here" in result.stderr
 
 
+@pytest.mark.packaged
+def test_a_latent_is_widened(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    from icmhcodec.training import widen
+
+    monkeypatch.setattr(widen, "_teach_synthesis", lambda *_: None)
+    _photos()
+    Path("tiny.toml").write_text(RECIPE.replace("steps = 8", "steps = 2"))
+    alone = run(*BASE, "--recipe", "tiny.toml", "--widen", "16")
+    assert alone.exit_code == 2
+    assert "--widen: name the weights" in alone.stderr
+    start = (*BASE, "--recipe", "tiny.toml", "--init", TINY, "--widen")
+    narrow = run(*start, "12")
+    assert narrow.exit_code == 2
+    assert "its latent has 12 channels" in narrow.stderr
+    assert run(*start, "16").exit_code == 0
+    other = run(*start, "20")
+    assert other.exit_code == 2
+    assert "out holds a run of 16 channels" in other.stderr
+    assert run("train", "export", "out", "--id", "wide-0", "-o", "wide").exit_code == 0
+    assert run("models", "add", "wide").exit_code == 0
+    shown = json.loads(run("models", "show", "wide-0", "--json").stdout)
+    assert shown["init"] == "test-tiny.safetensors, its latent widened to 16 channels"
+    assert run("encode", "photos/0.png", "--base", "wide-0", "-o", "a.icm").exit_code == 0
+    assert run("decode", "a.icm", "-o", "a.png").exit_code == 0
+
+
 @pytest.mark.parametrize("terminal", [True, False])
 def test_the_view_shows_figures_validation_and_time_left(
     terminal: bool, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

@@ -5,6 +5,7 @@ from icmhcodec import modelfile
 from icmhcodec.codecs import prior, registry, test_tiny
 from icmhcodec.errors import FormatError
 from icmhcodec.training import network
+from icmhcodec.training.optimisers import adam
 
 from .conftest import tiny_network
 
@@ -85,3 +86,35 @@ def test_medians_and_tails_follow_the_prior() -> None:
     with torch.no_grad():
         odds = eb.log_odds(points[:, None])[:, 0]
     assert torch.allclose(odds, target.expand(4, 3), atol=1.0)
+
+
+def test_channels_of_a_normalisation_learn_what_they_are_to_each_other() -> None:
+    torch.manual_seed(0)
+    layer, x = network.GDN(6), torch.rand(4, 6, 9, 9)
+    x[:, 1] = 3 * x[:, 0]
+    between = ~torch.eye(6, dtype=torch.bool)
+    target = x / (1 + x[:, :1] ** 2).sqrt()
+    optimiser = adam(layer.parameters(), 1e-2)
+    for _ in range(300):
+        optimiser.zero_grad()
+        (layer(x) - target).square().mean().backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+    assert float((layer.gamma.detach() ** 2)[between].max()) > 0.02
+
+
+def test_what_has_gone_below_zero_can_come_back() -> None:
+    layer, x = network.GDN(6), torch.rand(4, 6, 9, 9)
+    with torch.no_grad():
+        layer.gamma.fill_(-1.0)
+    layer(x).square().mean().backward()  # smaller by a larger norm
+    assert layer.gamma.grad is not None
+    assert bool((layer.gamma.grad < 0).all())
+
+
+def test_coupling_raises_and_never_lowers() -> None:
+    net = tiny_network()
+    before = {k: v.clone() for k, v in net.state_dict().items() if k.endswith("gamma")}
+    net.couple(4e-4)
+    for name, value in before.items():
+        after = net.state_dict()[name]
+        assert torch.equal(after, value.clamp_min((4e-4 + 2**-36) ** 0.5))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +15,8 @@ from icmhcodec.cli.train import session
 from icmhcodec.errors import UsageError
 
 if TYPE_CHECKING:
+    from icmhcodec.training.network import Network
+    from icmhcodec.training.photos import Crops
     from icmhcodec.training.recipe import BaseRecipe
 
 path = click.Path(path_type=Path)
@@ -35,6 +38,10 @@ path = click.Path(path_type=Path)
     "--init", type=path, help="Weights to start from: an exported codec, or another run's folder."
 )
 @click.option(
+    "--widen", metavar="CHANNELS", type=click.IntRange(1, 1024),
+    help="Give the latent of --init so many channels, the new ones fitted on the photos.",
+)  # fmt: skip
+@click.option(
     "--validate", type=path, help="Folder of pictures to validate on; default: held-out photos."
 )
 @click.option("--workers", type=click.IntRange(min=0), help="Processes that cut crops.")
@@ -48,6 +55,7 @@ def base(
     recipe_name: str | None,
     minutes: float | None,
     init: Path | None,
+    widen: int | None,
     validate: Path | None,
     workers: int | None,
     cache: Path | None,
@@ -62,6 +70,7 @@ def base(
     \b
     icmh train base photos/ -o run/ --minutes 120
     icmh train export run/ --id my-codec-0 -o my-codec-0.safetensors
+    icmh train base photos/ -o wide/ --init my-codec-0.safetensors --widen 320
     """
     files.check_folder(folder)
     out = out or Path(f"{folder.resolve().name}-base")
@@ -69,6 +78,8 @@ def base(
         files.check_folder(validate)
     if init is not None and not init.exists():
         raise UsageError(f"{init}: no such file or folder")
+    if widen is not None and init is None:
+        raise UsageError("--widen: name the weights that it widens with --init")
     from icmhcodec.training import machine
 
     machine.tune()
@@ -85,7 +96,7 @@ def base(
     if resumed:
         stored = loop.read_state(state)
         recipe = recipes.parse(recipes.BaseRecipe, stored["recipe"])
-        _refuse_others(out, recipe, stored["about"].get("init", ""), recipe_name, init)
+        _refuse_others(out, recipe, stored["about"], recipe_name, init, widen)
     else:
         recipe = recipes.load(recipe_name or ("gpu" if chosen.type == "cuda" else "cpu"))
     recipe = recipe if minutes is None else replace(recipe, minutes=minutes, steps=0)
@@ -94,11 +105,15 @@ def base(
     processes.join(chosen)
     try:
         start = None if init is None or resumed else weights.read(init, recipe)
+        if start is not None and widen is not None:
+            start = _widened(start, widen, session.cut(recipe, folder, out, cache))
         run = training.Run(recipe, chosen, start)
         if resumed:
             run.load(state)
         else:
             run.about["init"] = "" if init is None else init.name
+            if widen is not None:
+                run.about["widened"] = str(widen)
         if run.done >= 1:
             raise UsageError(
                 f"{out}: its schedule has ended; export it, or give --init {out} to another RUN"
@@ -114,13 +129,28 @@ def base(
         processes.leave()
 
 
+def _widened(start: Network, channels: int, crops: Crops) -> Network:
+    """The weights to start from with a wider latent; every process fits the same."""
+    from icmhcodec.training import widen
+
+    complain(f"fitting {channels - start.latent_channels} new channels, for some minutes")
+    return widen.widen(start, channels, replace(crops, rank=0, processes=1))
+
+
 def _refuse_others(
-    out: Path, recipe: BaseRecipe, begun_from: str, name: str | None, init: Path | None
+    out: Path,
+    recipe: BaseRecipe,
+    about: Mapping[str, str],
+    name: str | None,
+    init: Path | None,
+    widen: int | None,
 ) -> None:
     """Refuse a recipe or weights other than those that a run was begun with."""
     from icmhcodec.training import recipe as recipes
 
-    session.refuse_other_start(out, begun_from, init)
+    session.refuse_other_start(out, about.get("init", ""), init)
+    if widen is not None and str(widen) != about.get("widened"):
+        raise UsageError(f"{out} holds a run of {recipe.channels[1]} channels; leave --widen out")
     if name is not None:
         free = {key: getattr(recipe, key) for key in ("minutes", "steps", "workers", "channels")}
         if replace(recipes.load(name), **free) != recipe:

@@ -14,6 +14,8 @@ from icmhcodec.errors import UsageError
 
 if TYPE_CHECKING:
     from icmhcodec.training.loop import Batches, Progress, Run, Validation
+    from icmhcodec.training.photos import Crops
+    from icmhcodec.training.recipe import Recipe
 
 
 def train(
@@ -27,22 +29,27 @@ def train(
 
     Exit with 130 where it was stopped.
     """
+    crops = cut(run.recipe, folder, out, cache)
+    trained, held_out = len(crops.photos.training), len(crops.photos.held_out)
+    run.about |= {"data": folder.resolve().name}
+    run.about |= {"photos": str(trained), "held_out": str(held_out)}
+    return train_on(run, crops, out, f"{trained} photos, {held_out} held out", validate)
+
+
+def cut(recipe: Recipe, folder: Path, out: Path, cache: Path | None = None) -> Crops:
+    """The crops of a folder of photos, decoded once; all processes ask together."""
     from icmhcodec.training import photos, processes
     from icmhcodec.training.journal import CURVES
 
-    first, recipe = processes.rank() == 0, run.recipe
+    first = processes.rank() == 0
     for turn in (first, not first):  # one process decodes the photos for all
         if turn:
             found = photos.load(folder, recipe.crop, cache or out, but=out / CURVES)
         processes.wait()
-    crops = photos.Crops(
+    return photos.Crops(
         found, recipe.crop, recipe.batch, recipe.scales, recipe.mirror, recipe.turn,
         recipe.seed, processes.rank(), processes.count(),
     )  # fmt: skip
-    trained, held_out = len(found.training), len(found.held_out)
-    run.about |= {"data": folder.resolve().name}
-    run.about |= {"photos": str(trained), "held_out": str(held_out)}
-    return train_on(run, crops, out, f"{trained} photos, {held_out} held out", validate)
 
 
 def refuse_other_start(out: Path, begun_from: str, init: Path | None) -> None:
