@@ -38,10 +38,12 @@ class Run(loop.Run):
                 f"recipe: a batch of {recipe.batch} does not part into {processes.count()}"
             )
         torch.manual_seed(recipe.seed)
-        N, M = recipe.channels
-        trained = start or Network(N, M, self._lambdas(recipe))
+        N, M, *inner = recipe.channels
+        trained = start or Network(
+            N, M, self._lambdas(recipe), (inner[0], inner[1]) if inner else None
+        )
         trained.couple(recipe.coupling)
-        channels = trained.hyper_channels, trained.latent_channels
+        channels = trained.hyper_channels, trained.latent_channels, *trained.inner_channels
         super().__init__(replace(recipe, channels=channels), trained, device)
         self.skip = network.skip_scale(recipe.skip)
         self._set_optimizers()

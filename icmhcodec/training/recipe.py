@@ -61,7 +61,8 @@ class BaseRecipe(Recipe):
 
     crop: int = 192
     scales: tuple[float, ...] = (1.0, 0.7, 0.5)
-    channels: tuple[int, ...] = (128, 192)  # of hyper-latent and latent, for a fresh start
+    # of hyper-latent and latent; then of the layers inside of h_s, where not as of the latent
+    channels: tuple[int, ...] = (128, 192)
     optimiser: str = "soap"  # of the convolutions' kernels: muon, soap or adam
     kernel_rate: float = 4.5e-4
     table_rate: float = 2e-4  # Adam's, of biases and gains
@@ -82,7 +83,8 @@ class BaseRecipe(Recipe):
         super().__post_init__()
         known = ", ".join(KERNEL_OPTIMISERS)
         _require(self.optimiser in KERNEL_OPTIMISERS, f"optimiser is one of {known}")
-        _require(len(self.channels) == 2 and min(self.channels) > 0, "channels are two counts")
+        fits = len(self.channels) in (2, 4) and min(self.channels) > 0
+        _require(fits, "channels are two counts, or four")
         low, high = self.lambdas if len(self.lambdas) == 2 else (1, 0)
         _require(0 < low < high, "lambdas are the lowest and the highest")
         _require(0 <= self.skip < 64, "skip is an index of 0 to 63")

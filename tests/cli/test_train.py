@@ -182,6 +182,7 @@ def test_a_latent_is_widened(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     other = run(*start, "20")
     assert other.exit_code == 2
     assert "out holds a run of 16 channels" in other.stderr
+    assert "its schedule has ended" in run(*start, "16").stderr  # what was stored is read again
     assert run("train", "export", "out", "--id", "wide-0", "-o", "wide").exit_code == 0
     assert run("models", "add", "wide").exit_code == 0
     shown = json.loads(run("models", "show", "wide-0", "--json").stdout)
