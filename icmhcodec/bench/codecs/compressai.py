@@ -141,7 +141,9 @@ def build(model: ModelFile, quality: float) -> Any:
     models = importlib.import_module("compressai.models")
     state = state_dict(model, quality)
     N, M = len(state["g_a.0.weight"]), len(state["g_a.6.weight"])
-    network = models.MeanScaleHyperprior(N, M).eval().requires_grad_(False)
+    network = models.MeanScaleHyperprior(N, M)
+    network.h_s = _hyper_synthesis(state)
+    network.eval().requires_grad_(False)
     # CompressAI's own loading wants stored tables; here they are made afterwards.
     missing, unexpected = nn.Module.load_state_dict(network, state, strict=False)
     left = [key for key in missing if key.rpartition(".")[2] not in COMPUTED]
@@ -149,6 +151,17 @@ def build(model: ModelFile, quality: float) -> Any:
         raise RuntimeError(f"weights do not fit CompressAI's model: {[*left, *unexpected]}")
     network.update(force=True)
     return network
+
+
+def _hyper_synthesis(state: Mapping[str, Tensor]) -> nn.Sequential:
+    """CompressAI's h_s, but inside as wide as the weights are: a widened latent's is narrower."""
+    N, first, *_ = state["h_s.0.weight"].shape
+    second, outputs = state["h_s.2.weight"].shape[1], len(state["h_s.4.weight"])
+    return nn.Sequential(
+        nn.ConvTranspose2d(N, first, 5, 2, 2, 1), nn.LeakyReLU(),
+        nn.ConvTranspose2d(first, second, 5, 2, 2, 1), nn.LeakyReLU(),
+        nn.Conv2d(second, outputs, 3, 1, 1),
+    )  # fmt: skip
 
 
 def state_dict(model: ModelFile, quality: float) -> dict[str, Tensor]:
