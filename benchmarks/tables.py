@@ -379,12 +379,38 @@ def limits(results: Results) -> list[str]:
     ]
 
 
+def ceiling(results: Results) -> list[str]:
+    """What latents lose without rounding, and what linear transforms of as many values lose."""
+    rows = [
+        [
+            f"`{name}`",
+            str(codec["channels"]),
+            number(results["linear_psnr"].get(str(codec["channels"]))),
+            *(
+                " / ".join(number(row[key], 1) for key in ("latent", "rounding", "all"))
+                for row in codec["rows"]
+            ),
+        ]
+        for name, codec in results["codecs"].items()
+    ]
+    qualities = [f"q {row['quality']}" for row in next(iter(results["codecs"].values()))["rows"]]
+    linear = ", ".join(f"{width}: {number(v)}" for width, v in results["linear_psnr"].items())
+    return [
+        f"PSNR (dB) over {results['settings']['pictures']} Kodak pictures, of mean squared errors: "
+        "without rounding / by rounding alone / both.",
+        markdown(["codec", "channels", "as many linear ones", *qualities], rows),
+        f"Principal components of blocks of 16x16 pixels that are kept, and their PSNR: {linear}.",
+    ]
+
+
 def _bundle(found: Results) -> str:
     return f"`{found['parts'][0].split()[0]}` {found['profile']}"
 
 
 TABLES: dict[str, tuple[str, Callable[[Results], list[str]]]] = {
     "kodak": ("rate.json", kodak),
+    "kodak-2": ("rate-mbt2018-mean-gain-2.json", kodak),
+    "ceiling": ("ceiling.json", ceiling),
     "layers": ("layers.json", layers),
     "exactness": ("exactness-mbt2018-mean-gain-1.json", exactness),
     "exactness-0": ("exactness.json", exactness),
