@@ -26,6 +26,7 @@ from icmhcodec.masks.network import (
 from icmhcodec.masks.predictor import (
     INPUT_SIDE,
     LOGIT_BITS,
+    TABLES,
     ConditionTable,
     LogitNet,
     to_integers,
@@ -91,3 +92,23 @@ def weights(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         **table_weights(tensors, "leave", torch.tensor(LOGIT_BITS)),
         "slope": torch.ldexp(tensors["slope"].double(), torch.tensor(-SLOPE_BITS)).float(),
     }
+
+
+def widened(state: Mapping[str, Tensor], channels: int) -> dict[str, Tensor]:
+    """The state of a `LightNet` for a latent of more channels, which come after those it knows.
+
+    It looks at none of the new ones, and selects them by their scale index as the others are in
+    the mean.
+    """
+    known = len(state["slope"])
+    new = channels - known
+    width = len(state["enter.weight"])
+    blank = state["enter.weight"].new_zeros(width, new, 1, 1)
+    index, mean = torch.chunk(state["enter.weight"], 2, 1)
+    wide = dict(state)
+    wide["enter.weight"] = torch.cat([index, blank, mean, blank], 1)
+    wide["leave.weight"] = torch.cat([state["leave.weight"], blank.transpose(0, 1)])
+    for name in ("slope", "leave.bias", *(f"leave_condition.{t}" for t in TABLES)):
+        means = state[name].mean(-1, keepdim=True)
+        wide[name] = torch.cat([state[name], means.expand(*means.shape[:-1], new)], -1)
+    return wide

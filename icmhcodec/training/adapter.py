@@ -33,6 +33,7 @@ from icmhcodec.training.task import Distortion, Draw, Features, Measured
 
 NONE = "none"
 PROFILES = ("scalable", "machine")
+_PREDICTOR = "predictor."  # what its weights' names begin with
 
 
 @dataclass(frozen=True)
@@ -290,10 +291,19 @@ class Start:
     licence: str = ""
     predictor: str = NONE
 
-    def fitting(self, predictor: str) -> Mapping[str, Tensor]:
-        """Those for a recipe's kind of predictor: tables of another kind mean other things."""
-        same = predictor == self.predictor
-        return {k: v for k, v in self.weights.items() if same or not k.startswith("predictor.")}
+    def fitting(self, predictor: str, channels: int) -> Mapping[str, Tensor]:
+        """Those for a recipe's kind of predictor: tables of another kind mean other things.
+
+        A light predictor of a latent with fewer channels is widened.
+        """
+        part = {k: v for k, v in self.weights.items() if k.startswith(_PREDICTOR)}
+        rest = {k: v for k, v in self.weights.items() if k not in part}
+        if predictor != self.predictor:
+            return rest
+        state = {k.removeprefix(_PREDICTOR): v for k, v in part.items()}
+        if predictor == "light" and len(state["slope"]) < channels:
+            state = light.widened(state, channels)
+        return rest | {f"{_PREDICTOR}{k}": v for k, v in state.items()}
 
 
 def start_with(path: Path, name: str, base: Reference, profile: str) -> Start:
@@ -343,7 +353,7 @@ def _predictor_weights(kind: str, tensors: Mapping[str, Tensor]) -> dict[str, Te
     predictors.load(tensors)
     if kind != "light":
         return {}
-    return {f"predictor.{k}": v for k, v in light.weights(tensors).items()}
+    return {f"{_PREDICTOR}{k}": v for k, v in light.weights(tensors).items()}
 
 
 def export(run: Run, task_name: str, name: str, details: dict[str, str]) -> list[ModelFile]:

@@ -10,6 +10,7 @@ from icmhcodec.adapters import bundles
 from icmhcodec.codecs import registry
 from icmhcodec.container import Reference
 from icmhcodec.errors import UsageError
+from icmhcodec.masks.light import LightNet
 from icmhcodec.training.adapter import Start, start_with
 from tests.pipeline.conftest import random_bundle
 
@@ -50,12 +51,33 @@ def test_a_folder_that_is_no_run_does_not_hide_a_bundle(tmp_path: Path) -> None:
 
 
 def test_a_predictor_of_another_kind_is_left_out(tmp_path: Path) -> None:
-    start = Start({"predictor.a": torch.ones(1), "sides.b": torch.ones(1)}, "x", "", "light")
-    assert set(start.fitting("light")) == {"predictor.a", "sides.b"}
-    assert set(start.fitting("icmh-net")) == {"sides.b"}
+    weights = {"predictor.slope": torch.ones(4), "sides.b": torch.ones(1)}
+    start = Start(weights, "x", "", "light")
+    assert set(start.fitting("light", 4)) == {"predictor.slope", "sides.b"}
+    assert set(start.fitting("icmh-net", 4)) == {"sides.b"}
     for model in random_bundle("pose", 0, kind="channels"):
         modelfile.write(tmp_path / "bundle", model)
         bundles.add(tmp_path / "bundle")
     begun = start_with(tmp_path / "none", "pose", BASE, "scalable")
     assert begun.predictor == "channels"
     assert not [key for key in begun.weights if key.startswith("predictor.")]
+
+
+def test_a_light_predictor_is_widened_with_the_latent(tmp_path: Path) -> None:
+    start = start_with(tmp_path / "x", "det-1", BASE, "scalable")
+    fitting = start.fitting("light", 200)
+    net, wide = LightNet(192), LightNet(200)
+    for one, weights in ((net, start.weights), (wide, fitting)):
+        names = {k: v for k, v in weights.items() if k.startswith("predictor.")}
+        one.load_state_dict({k.removeprefix("predictor."): v for k, v in names.items()})
+    mean, index = torch.randn(2, 200, 6, 6), torch.randint(0, 40, (2, 200, 6, 6))
+    asked = torch.tensor([2.5, 9.0]), torch.tensor([1, 4]), torch.tensor([0, 3])
+    with torch.no_grad():
+        before = net(mean[:, :192], index[:, :192], *asked)
+        after = wide(mean, index, *asked)
+        assert torch.allclose(after[:, :192], before, atol=1e-4)
+        index[:, 192:] += 8  # a step of the unit in which indexes enter
+        steeper = wide(mean, index, *asked)
+    assert torch.equal(steeper[:, :192], after[:, :192])
+    rise = (steeper - after)[:, 192:]
+    assert torch.allclose(rise, net.slope.detach().mean().expand_as(rise), atol=1e-4)

@@ -197,16 +197,16 @@ def train(place: Setting, run: Run, start: Start | None = None) -> None:
     if begun(place):
         run.load(place.out / loop.STATE)
     elif start:
-        _begin(run, start)
+        _begin(run, start, place.codec.latent_channels)
     run.about["network"] = place.network_name
     if run.done < 1:
         session.train(run, place.asked.folder, place.out, place.asked.cache)
 
 
-def _begin(run: Run, start: Start) -> None:
+def _begin(run: Run, start: Start, channels: int) -> None:
     from icmhcodec.training import loop
 
-    weights = start.fitting(getattr(run.recipe, "predictor", ""))
+    weights = start.fitting(getattr(run.recipe, "predictor", ""), channels)
     count = loop.begin_with(run, weights, start.name)
     complain(f"{start.name}: {count} of {len(run.trained.state_dict())} tensors begin as its own")
     run.about["start"] = start.name
