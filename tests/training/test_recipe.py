@@ -7,8 +7,11 @@ from icmhcodec.training import adapter, picture, recipe
 from icmhcodec.training.recipe import BaseRecipe
 
 
-def test_the_package_has_recipes_for_cpu_and_gpu() -> None:
-    cpu, gpu = (recipe.load(name) for name in recipe.names())
+def test_the_package_has_recipes_for_machines_and_wider_latents() -> None:
+    assert recipe.names() == ["cpu", "gpu", "widen"]
+    cpu, gpu, widen = (recipe.load(name) for name in recipe.names())
+    assert 0 < widen.coupling < 1e-4
+    assert widen.skip == 4
     assert (cpu.batch, cpu.crop) == (8, 192)
     assert (gpu.batch, gpu.crop) == (16, 256)
     assert cpu.bfloat16

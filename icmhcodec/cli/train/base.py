@@ -29,7 +29,9 @@ path = click.Path(path_type=Path)
     help="Folder of the run: state, metrics, curves. One that holds a state is gone on with.  "
     "[default: PHOTOS-base, here]",
 )  # fmt: skip
-@click.option("--recipe", "recipe_name", help="cpu, gpu or a TOML file.  [default: by the device]")
+@click.option(
+    "--recipe", "recipe_name", help="cpu, gpu, widen or a TOML file.  [default: by the device]"
+)
 @click.option(
     "--minutes", type=click.FloatRange(min=0, min_open=True),
     help="Length of the whole schedule, resumed parts included; instead of the recipe's.",
@@ -98,7 +100,8 @@ def base(
         recipe = recipes.parse(recipes.BaseRecipe, stored["recipe"])
         _refuse_others(out, recipe, stored["about"], recipe_name, init, widen)
     else:
-        recipe = recipes.load(recipe_name or ("gpu" if chosen.type == "cuda" else "cpu"))
+        usual = "widen" if widen else "gpu" if chosen.type == "cuda" else "cpu"
+        recipe = recipes.load(recipe_name or usual)
     recipe = recipe if minutes is None else replace(recipe, minutes=minutes, steps=0)
     recipe = recipe if workers is None else replace(recipe, workers=workers)
     pictures = None if validate is None else evaluate.Pictures(validate)
