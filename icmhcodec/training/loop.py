@@ -263,7 +263,7 @@ class _Clerk:
         self.rows: list[dict[str, float]] = []
         self.shown = self.saved = time.monotonic()
         self.shown_steps, self.shown_seconds = run.steps, run.seconds
-        self.next_validation = 0.0
+        self.next_validation = run.seconds + VALIDATION_SECONDS
         if run.steps == 0:
             self._show(self._validation())
 
@@ -274,7 +274,7 @@ class _Clerk:
         if now - self.saved > SAVE_SECONDS:
             self.run.save(self.state)
             self.saved = now
-        if self.run.done < 1 and self.run.seconds >= self.next_validation > 0:
+        if self.run.done < 1 and self.run.seconds >= self.next_validation:
             self._show(self._validation())
         elif now - self.shown > REPORT_SECONDS:
             self._show()

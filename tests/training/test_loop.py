@@ -63,6 +63,20 @@ def test_the_clock_ends_a_schedule_of_minutes(
     assert (tmp_path / loop.STATE).exists()
 
 
+def test_a_resumed_run_is_validated_on_its_way(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = iter(range(0, 100_000, 7))
+    monkeypatch.setattr(loop.time, "monotonic", lambda: next(clock))
+    run = tiny_run(replace(TINY, steps=0, minutes=30.0))
+    crops, reports = crops_of(folder), list[loop.Progress]()
+    loop.train(run, crops, tmp_path, stopped=lambda: run.steps == 2)
+    loop.train(run, crops, tmp_path, reports.append)
+    done = [report.done for report in reports if report.validation]
+    assert len(done) > 2
+    assert 0 < done[0] < 0.5
+
+
 def test_a_longer_schedule_goes_on_where_it_was(folder: Path, tmp_path: Path) -> None:
     run = tiny_run(replace(TINY, steps=0, minutes=1.0))
     run.tick(30)
