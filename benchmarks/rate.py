@@ -21,6 +21,7 @@ import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -235,13 +236,12 @@ def curve_of(rows: Sequence[Row]) -> Row:
     return {key: [row[key] for row in rows] for key in keys}
 
 
-def measure(bench: Bench, path: Path) -> dict[str, list[Row]]:
+def measure(bench: Bench, path: Path, effort: bool = True) -> dict[str, list[Row]]:
     """All rows of one picture, in the order of the qualities and the grids of OTHERS."""
     pixels = common.read(path)
-    rows = {
-        "plain": [plain(bench, pixels, quality) for quality in QUALITIES],
-        "searched": [searched(bench, pixels, quality) for quality in SEARCHED],
-    }
+    rows = {"plain": [plain(bench, pixels, quality) for quality in QUALITIES]}
+    if effort:
+        rows["searched"] = [searched(bench, pixels, quality) for quality in SEARCHED]
     for name, (_, grid) in OTHERS.items():
         rows[name] = [other(name, pixels, quality) for quality in grid]
     return rows
@@ -260,22 +260,24 @@ def summarise(pictures: Sequence[dict[str, list[Row]]]) -> Row:
         others[name] = {"settings": settings, **curve_of(points)}
     if (known := published(PUBLISHED)) is not None:
         others["mbt2018-mean (published)"] = known
-    effort = [
-        {"quality": q, **_means(rows), "encode_cpu_seconds": _seconds(rows)}
-        for q, rows in zip(SEARCHED, columns("searched"), strict=True)
-    ]
-    rates = bd_rates(curve_of(own), others)
-    against = others | {"icmh, effort 1": curve_of(own)}
-    return {
+    results = {
         "icmh": own,
-        "searched": {
-            "effort": EFFORT,
-            "rows": effort,
-            "bd_rate_percent": bd_rates(curve_of(effort), against),
-        },
         "others": others,
-        "bd_rate_percent": rates,
+        "bd_rate_percent": bd_rates(curve_of(own), others),
     }
+    if "searched" in pictures[0]:
+        against = others | {"icmh, effort 1": curve_of(own)}
+        results["searched"] = _more_effort(list(columns("searched")), against)
+    return results
+
+
+def _more_effort(columns: Sequence[Sequence[Row]], against: dict[str, Row]) -> Row:
+    rows = [
+        {"quality": q, **_means(r), "encode_cpu_seconds": _seconds(r)}
+        for q, r in zip(SEARCHED, columns, strict=True)
+    ]
+    rates = bd_rates(curve_of(rows), against)
+    return {"effort": EFFORT, "rows": rows, "bd_rate_percent": rates}
 
 
 def _seconds(rows: Sequence[Row]) -> float:
@@ -291,8 +293,8 @@ def _start(base: str, precision: str) -> None:
     _bench = Bench.load(base, precision)
 
 
-def _run(path: Path) -> dict[str, list[Row]]:
-    return measure(_bench, path)
+def _run(path: Path, effort: bool) -> dict[str, list[Row]]:
+    return measure(_bench, path, effort)
 
 
 @click.command(help="Rate, distortion and where the bits go, on Kodak pictures.")
@@ -301,7 +303,10 @@ def _run(path: Path) -> dict[str, list[Row]]:
 @click.option("--base", default=DEFAULT_BASE, show_default=True)
 @click.option("--precision", type=click.Choice(["float32", "bfloat16"]), default="float32")
 @click.option("--limit", type=click.IntRange(1), help="Only the first N pictures.")
-def main(kodak: Path, output: Path, base: str, precision: str, limit: int | None) -> None:
+@click.option("--effort/--no-effort", default=True, help="Also with more effort of the encoder.")
+def main(
+    kodak: Path, output: Path, base: str, precision: str, limit: int | None, effort: bool
+) -> None:
     paths = common.pictures(kodak, limit)
     settings = {"pictures": len(paths), "precision": precision}
     settings |= common.weights(registry.load(base), [])
@@ -310,7 +315,8 @@ def main(kodak: Path, output: Path, base: str, precision: str, limit: int | None
         Progress() as progress,
         ProcessPoolExecutor(os.cpu_count(), context, _start, (base, precision)) as pool,
     ):
-        measured = list(progress.track(pool.map(_run, paths), len(paths), description="pictures"))
+        done = pool.map(partial(_run, effort=effort), paths)
+        measured = list(progress.track(done, len(paths), description="pictures"))
     results = {"settings": settings, "machine": common.machine(), **summarise(measured)}
     common.write_json(output, results)
     print(json.dumps(common.rounded(results["bd_rate_percent"]), indent=1))

@@ -48,6 +48,8 @@ def test_the_summary_of_pictures(bench, photos, monkeypatch):
     assert set(results["searched"]["bd_rate_percent"]) == {"JPEG", "icmh, effort 1"}
     rates = [row["bpp"] for row in results["icmh"]]
     assert rates == sorted(rates)
+    without = [rate.measure(bench, path, effort=False) for path in common.pictures(photos)]
+    assert rate.summarise(without) == {k: v for k, v in results.items() if k != "searched"}
 
 
 def test_bd_rate_of_half_the_bits():
