@@ -21,6 +21,13 @@ def test_the_alias_is_the_packaged_default():
     assert codec.dtype == torch.float32
 
 
+def test_the_wider_codec_is_in_the_package():
+    codec = registry.load("mbt2018-mean-gain-2")
+    assert (codec.default_skip, codec.levels) == (4, 10)
+    assert (codec.hyper_channels, codec.latent_channels) == (128, 320)
+    assert codec.encoder_channels == codec.decoder_channels == (128, 128, 128)
+
+
 def test_every_packaged_codec_is_found_by_its_fingerprint():
     for name in registry.PACKAGED:
         codec = registry.load(name)

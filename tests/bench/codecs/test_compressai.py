@@ -51,6 +51,12 @@ def test_a_cut_file_is_refused(codec):
         codec.pixels(b"\0" * 10)
 
 
+def test_a_hyper_decoder_that_is_narrower_inside_fits():
+    network = compressai.load("mbt2018-mean-gain-2", 4.0)
+    widths = [layer.out_channels for layer in network.h_s[::2]]
+    assert widths == [192, 288, 2 * 320]
+
+
 def test_padding_is_centred_and_fills_up():
     assert compressai._padding(64, 128) == [0, 0, 0, 0]
     assert compressai._padding(51, 75) == [26, 27, 6, 7]
