@@ -30,8 +30,9 @@ path = click.Path(path_type=Path)
     "[default: PHOTOS-base, here]",
 )  # fmt: skip
 @click.option(
-    "--recipe", "recipe_name", help="cpu, gpu, widen or a TOML file.  [default: by the device]"
-)
+    "--recipe", "recipe_name",
+    help="cpu, gpu, widen or a TOML file.  [default: widen with --widen, else by the device]",
+)  # fmt: skip
 @click.option(
     "--minutes", type=click.FloatRange(min=0, min_open=True),
     help="Length of the whole schedule, resumed parts included; instead of the recipe's.",
