@@ -62,12 +62,12 @@ def one_after_the_other(active: bool) -> Iterator[None]:
     """Let no step overlap with another."""
     with ExitStack() as stack:
         for module in (encode, decode) if active else ():
-            stack.enter_context(patch.object(module, "ahead", _in_turn))
+            stack.enter_context(patch.object(module, "overlapped", _in_turn))
         yield
 
 
-def _in_turn(items: Iterable[Any], count: int) -> Iterator[Any]:
-    del count
+def _in_turn(items: Iterable[Any], count: int, device: torch.device) -> Iterator[Any]:
+    del count, device
     yield from items
 
 

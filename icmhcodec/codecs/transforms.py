@@ -61,10 +61,14 @@ class Transform(nn.Sequential):
 
         UsageError where the adapters are neither none nor one (or None) for each place.
         """
+        return self.features(x, adapters).float()
+
+    def features(self, x: Tensor, adapters: Adapters = ()) -> Tensor:
+        """The same in the dtype of the weights, for layers that go on from there."""
         x = self._entering(x)
         for layer in self._with(adapters):
             x = layer(x).to(x.dtype)
-        return x.float()
+        return x
 
     def part(self, read: Source, size: Size, region: Region, adapters: Adapters = ()) -> Tensor:
         """What `forward` gives in a region of its output, up to rounding, in less memory.

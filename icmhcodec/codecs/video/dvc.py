@@ -72,7 +72,7 @@ class DVC(VideoCodec):
 
     def prediction(self, motion: Tensor, reference: Tensor) -> Tensor:
         """The predicted frame [B,3,H,W] float32, not clamped."""
-        flow = self.flow_head(self.motion.synthesis(motion))
+        flow = self.flow_head(self.motion.g_s.features(motion))
         predicted: Tensor = self.compensation(warp(reference, flow), reference)
         return predicted
 

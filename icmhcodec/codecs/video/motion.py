@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from icmhcodec.codecs.video.layers import Conv, Deconv, PreciseConv
+from icmhcodec.codecs.video.layers import Conv, Deconv, NarrowConv
 
 SPYNET_LEVELS = 4
 SPYNET_WIDTHS = (8, 32, 64, 32, 16, 2)
@@ -63,7 +63,7 @@ class SpyNet(nn.Module):
 
 def _refinement(widths: tuple[int, ...]) -> nn.Sequential:
     convolutions = [Conv(inputs, outputs, 7) for inputs, outputs in pairwise(widths)]
-    layers = [layer for conv in convolutions for layer in (conv, nn.ReLU())]
+    layers = [layer for conv in convolutions for layer in (conv, nn.ReLU(inplace=True))]
     return nn.Sequential(*layers[:-1])
 
 
@@ -72,7 +72,7 @@ def flow_analysis(width: int, M: int) -> list[nn.Module]:
     sides = (2, *[width] * 7, M)
     layers: list[nn.Module] = []
     for i, (inputs, outputs) in enumerate(pairwise(sides)):
-        layers += [Conv(inputs, outputs, 3, 2 - i % 2), nn.LeakyReLU(LEAK)]
+        layers += [Conv(inputs, outputs, 3, 2 - i % 2), nn.LeakyReLU(LEAK, inplace=True)]
     return layers[:-1]
 
 
@@ -80,11 +80,11 @@ def flow_synthesis(M: int, width: int) -> list[nn.Module]:
     """A latent [B,M,H/16,W/16] to features [B,width,H,W]; `flow_head` makes a flow of them."""
     layers: list[nn.Module] = []
     for stage in range(4):
-        layers += [Deconv(width if stage else M, width, 3), nn.LeakyReLU(LEAK)]
-        layers += [Conv(width, width, 3), nn.LeakyReLU(LEAK)] if stage < 3 else []
+        layers += [Deconv(width if stage else M, width, 3), nn.LeakyReLU(LEAK, inplace=True)]
+        layers += [Conv(width, width, 3), nn.LeakyReLU(LEAK, inplace=True)] if stage < 3 else []
     return layers
 
 
-def flow_head(width: int) -> PreciseConv:
+def flow_head(width: int) -> NarrowConv:
     """The flow of features [B,width,H,W]."""
-    return PreciseConv(width, 2, 3)
+    return NarrowConv(width, 2, 3)

@@ -21,7 +21,7 @@ from icmhcodec.errors import FormatError, MissingWeightsError, UsageError
 from icmhcodec.pipeline.networks import Networks
 from icmhcodec.pipeline.tensors import to_pixels
 from icmhcodec.pipeline.video import layers
-from icmhcodec.pipeline.video.ahead import ahead
+from icmhcodec.pipeline.video.ahead import overlapped
 from icmhcodec.pipeline.video.encode import AHEAD, as_reference
 from icmhcodec.pipeline.video.layers import Integers
 from icmhcodec.pipeline.video.plan import Plan, make_plan
@@ -91,7 +91,8 @@ def decode_frames(
 
     Errors: FormatError for damage, and where a frame does not have the layer.
     """
-    with closing(ahead(integers_of(plan, frames, layer), AHEAD)) as integers:
+    found = integers_of(plan, frames, layer)
+    with closing(overlapped(found, AHEAD, plan.intra.device)) as integers:
         yield from _shown(plan, integers, adapters or TaskAdapters())
 
 

@@ -20,7 +20,7 @@ from icmhcodec.pipeline.area import padded_grid
 from icmhcodec.pipeline.latent import Quantised
 from icmhcodec.pipeline.tensors import to_input
 from icmhcodec.pipeline.video import layers
-from icmhcodec.pipeline.video.ahead import ahead
+from icmhcodec.pipeline.video.ahead import overlapped
 from icmhcodec.pipeline.video.layers import Integers
 from icmhcodec.pipeline.video.plan import Plan
 
@@ -44,7 +44,7 @@ class _Quantised:
 
 def encode_frames(plan: Plan, pictures: Iterable[Picture]) -> Generator[Frame, None, None]:
     """Code pictures of the header's size, as they come; UsageError for one of another size."""
-    with closing(ahead(_quantised(plan, pictures), AHEAD)) as quantised:
+    with closing(overlapped(_quantised(plan, pictures), AHEAD, plan.intra.device)) as quantised:
         yield from _coded(plan, quantised)
 
 
