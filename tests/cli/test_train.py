@@ -141,7 +141,7 @@ def test_trained_stopped_resumed_exported_used(run: Run, monkeypatch: pytest.Mon
 def test_the_run_has_a_folder_by_default_and_goes_on_in_it(run: Run) -> None:
     _photos()
     Path("tiny.toml").write_text(RECIPE.replace("steps = 8", "steps = 1"))
-    first = run(*BASE[:3], "--recipe", "tiny.toml", "--init", TINY)
+    first = run(*BASE[:3], "--recipe", "tiny.toml", "--init", "test-tiny")
     assert first.exit_code == 0, first.stderr
     assert lines(first)[0].startswith("icmh: photos-base: the run's folder")
     assert Path("photos-base/state.pt").exists()

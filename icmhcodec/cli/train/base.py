@@ -38,8 +38,9 @@ path = click.Path(path_type=Path)
     help="Length of the whole schedule, resumed parts included; instead of the recipe's.",
 )  # fmt: skip
 @click.option(
-    "--init", type=path, help="Weights to start from: an exported codec, or another run's folder."
-)
+    "--init", metavar="FILE|RUN|ID", type=path,
+    help="Weights to start from: an exported codec, another run's folder, or a codec that is here.",
+)  # fmt: skip
 @click.option(
     "--widen", metavar="CHANNELS", type=click.IntRange(1, 1024),
     help="Give the latent of --init so many channels, the new ones fitted on the photos.",
@@ -73,14 +74,14 @@ def base(
     \b
     icmh train base photos/ -o run/ --minutes 120
     icmh train export run/ --id my-codec-0 -o my-codec-0.safetensors
+    icmh train base photos/ -o more/ --init mbt2018-mean-gain-2
     icmh train base photos/ -o wide/ --init my-codec-0.safetensors --widen 320
     """
     files.check_folder(folder)
     out = out or Path(f"{folder.resolve().name}-base")
     if validate is not None:
         files.check_folder(validate)
-    if init is not None and not init.exists():
-        raise UsageError(f"{init}: no such file or folder")
+    init = None if init is None else _located(init)
     if widen is not None and init is None:
         raise UsageError("--widen: name the weights that it widens with --init")
     from icmhcodec.training import machine
@@ -131,6 +132,20 @@ def base(
             click.echo(f"{out}: trained; icmh train export {out} --id NAME -o FILE")
     finally:
         processes.leave()
+
+
+def _located(init: Path) -> Path:
+    """Where weights lie: at a path, or in the file of a codec that is here."""
+    if init.exists():
+        return init
+    from icmhcodec.codecs import registry
+
+    here = dict(registry.available())
+    name = registry.ALIASES.get(str(init), str(init))
+    if name not in here:
+        known = ", ".join(here)
+        raise UsageError(f"{init}: no such file or folder, nor a codec that is here ({known})")
+    return here[name]
 
 
 def _widened(start: Network, channels: int, crops: Crops) -> Network:
