@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from icmhcodec.entropy.model import MEAN_BITS
+from icmhcodec.masks import light
 from icmhcodec.masks.light import LightNet
 from icmhcodec.masks.network import MEAN_LIMIT, NetworkPredictor
 from icmhcodec.masks.predictor import INPUT_SIDE, Condition
@@ -71,14 +72,18 @@ def load(
     tensors: Mapping[str, Tensor], device: torch.device | str = "cpu"
 ) -> dict[str, VideoPredictor]:
     """The predictors of both latents by name; FormatError where the file does not hold them."""
+    return {latent: VideoPredictor(_of_latent(tensors, latent), device) for latent in LATENTS}
+
+
+def weights(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The states of the `VideoNet`s that an exported file was, as `load` takes it, by latent."""
     return {
-        latent: VideoPredictor(
-            {
-                name.removeprefix(f"{latent}."): tensor
-                for name, tensor in tensors.items()
-                if name.startswith(f"{latent}.")
-            },
-            device,
-        )
+        f"{latent}.{name}": tensor
         for latent in LATENTS
+        for name, tensor in light.weights(_of_latent(tensors, latent)).items()
     }
+
+
+def _of_latent(tensors: Mapping[str, Tensor], latent: str) -> dict[str, Tensor]:
+    prefix = f"{latent}."
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}

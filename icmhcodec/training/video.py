@@ -104,6 +104,11 @@ class VideoRecipe(Recipe):
                 raise UsageError(f"recipe: {message}")
 
     @property
+    def length(self) -> int:
+        """Frames of a sequence."""
+        return self.frames
+
+    @property
     def sizes(self) -> Sizes:
         """Widths of a fresh network."""
         motion, residual = self.motion_channels, self.residual_channels

@@ -9,15 +9,24 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from icmhcodec.adapters.video import VideoAdapter, export_video_adapter
+from icmhcodec.adapters import bundles
+from icmhcodec.adapters.video import (
+    BEFORE,
+    VideoAdapter,
+    export_video_adapter,
+    load_video_adapter,
+)
 from icmhcodec.codecs.contract import QUALITY_UNIT, BaseCodec
 from icmhcodec.codecs.video.contract import VideoCodec
+from icmhcodec.container import Reference
 from icmhcodec.entropy.model import MEAN_BITS, latent_symbols
 from icmhcodec.errors import UsageError
 from icmhcodec.masks import video as video_masks
@@ -33,6 +42,8 @@ from icmhcodec.training.task import Distortion, Draw, Features
 from icmhcodec.training.video import as_sequences
 
 FOLDER = recipe.FOLDER / "video-tasks"
+HELD = 4.0  # least logits, at the start, of what shifts colours
+STEP = 4.0  # by which a latent is moved to see what it does
 
 
 @dataclass(frozen=True)
@@ -42,7 +53,9 @@ class VideoTaskRecipe(Recipe):
     crop: int = 128
     decay: float = 0.8
     average: float = 0.998
-    frames: int = 3
+    frames: int = 4  # that are learnt from, the one that they refer to included
+    ahead: int = 8  # at most as many P frames come before those, without gradients
+    group: int = 32  # frames of a group: what the last one lacks, those after it lack too
     synthetic: float = 0.3  # share of photos that move, where there are photos
     alone: float = 0.7  # share of the schedule of the predictors; the rest is the adapter's
     lambdas: tuple[float, ...] = (0.3, 30.0)  # of the lowest and the highest quality, at level 2
@@ -58,6 +71,7 @@ class VideoTaskRecipe(Recipe):
         low, high = self.lambdas if len(self.lambdas) == 2 else (1.0, 0.0)
         for holds, message in (
             (self.frames > 1, "frames are two or more"),
+            (self.ahead >= 0 and self.group >= 0, "ahead and group are not negative"),
             (0 <= self.synthetic <= 1, "synthetic is a share"),
             (0 < self.alone <= 1, "alone is a share above none"),
             (0 < low < high, "lambdas are the lowest and the highest"),
@@ -65,6 +79,11 @@ class VideoTaskRecipe(Recipe):
         ):
             if not holds:
                 raise UsageError(f"recipe: {message}")
+
+    @property
+    def length(self) -> int:
+        """Frames of a sequence."""
+        return self.ahead + self.frames
 
 
 def load_recipe(name: str) -> VideoTaskRecipe:
@@ -112,6 +131,31 @@ class Exact:
         """Bits [B] of what a mask holds."""
         scales = SCALE_TABLE.to(self.index.device)[self.index]
         return (mask * losses.gaussian_bits(self.symbols, scales)).flatten(1).sum(1)
+
+
+@dataclass(frozen=True)
+class Held:
+    """What a layer holds of a frame: latents by name, bits [B], share of the elements [B]."""
+
+    values: dict[str, Tensor]
+    bits: Tensor
+    fill: Tensor
+
+
+@torch.no_grad()
+def colour_channels(codec: VideoCodec) -> list[int]:
+    """Channels of the residual's latent that shift the mean colour of what they cover."""
+    M, side, half = codec.residual.latent_channels, 64, 16
+    grey = torch.full((1, 3, side, side), 0.5, device=codec.device)
+    still = grey.new_zeros(1, codec.motion.latent_channels, side // 16, side // 16)
+    prediction = codec.prediction(still, grey)
+    steps = torch.diag(grey.new_full((M,), STEP))[:, :, None, None]
+    latents = F.pad(steps.expand(M, M, 2, 2), (1, 1, 1, 1))
+    plain = codec.reconstruct(torch.zeros_like(latents[:1]), prediction)
+    shifted = codec.reconstruct(latents, prediction.expand(M, -1, -1, -1)) - plain
+    covered = shifted[:, :, half:-half, half:-half].float().flatten(2)
+    mean, scale = covered.mean(2).abs().amax(1), covered.square().mean((1, 2)).sqrt()
+    return (mean > scale / 2).nonzero()[:, 0].tolist()
 
 
 @torch.no_grad()
@@ -168,10 +212,22 @@ class Run(loop.Run):
         ]
         self.optimizers = [torch.optim.Adam(groups)]
         self.clipped = tables + rest
+        self.hold_colours()
 
     def identity(self) -> dict[str, str]:
         """Kind and codec."""
         return {**super().identity(), "base": self.codec.fingerprint.hex()}
+
+    @torch.no_grad()
+    def hold_colours(self) -> None:
+        """Let the layer begin with all symbols that shift the colour of what they cover.
+
+        What it lacks of them adds up from frame to frame, and is the first that goes wrong.
+        """
+        colours = colour_channels(self.codec)
+        for trained in (self.trained, self.average):
+            bias = cast(Tensor, trained.nets()["residual"].leave.bias)
+            bias[colours] = bias[colours].clamp_min(HELD)
 
     def phase(self) -> Hashable:
         """Whether it is the adapter that learns."""
@@ -182,12 +238,14 @@ class Run(loop.Run):
         adapting = bool(self.phase())
         self.trained.adapter.requires_grad_(adapting)
         self.trained.predictors.requires_grad_(not adapting)
-        sequences = as_sequences(crops, self.recipe.frames)
+        sequences = as_sequences(crops, self.recipe.length)
         random = np.random.default_rng((self.recipe.seed, self.steps))
         batch = task.draw(sequences[:, 0], random, levels=True)
+        ahead = int(random.integers(self.recipe.ahead + 1))
         bpp, distortion, fill = self._costs(
-            self.trained, sequences, batch, noisy=not adapting, adapted=adapting
-        )
+            self.trained, sequences[:, : ahead + self.recipe.frames], batch, ahead,
+            noisy=not adapting, adapted=adapting,
+        )  # fmt: skip
         weight = losses.task_lambda(
             batch.quality, batch.level, self.recipe.lambdas, self.recipe.per_level
         )
@@ -196,36 +254,55 @@ class Run(loop.Run):
         return loss, {"bpp": bpp, "distortion": distortion, "fill": fill}
 
     def _costs(
-        self, trained: Trained, sequences: Tensor, batch: Draw, *, noisy: bool, adapted: bool
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Bits per pixel, distortion and fill of P frames, each [B], in the mean over frames."""
-        distortion_of = self.training_distortion if torch.is_grad_enabled() else self.distortion
+        self, trained: Trained, sequences: Tensor, batch: Draw, ahead: int,
+        *, noisy: bool, adapted: bool,
+    ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+        """Bits per pixel, distortion and fill of the P frames behind those ahead, each [B].
+
+        All are means; in the distortion's the last frame stands for the rest of its group, too.
+        """
+        learning = torch.is_grad_enabled()
+        distortion_of = self.training_distortion if learning else self.distortion
         human, own = self._first(batch)
         shown = [own]
         before: dict[str, Tensor] = {}
         rates, distortions, fills = [], [], []
-        for current in sequences[:, 1:].unbind(1):
+        for number, current in enumerate(sequences[:, 1:].unbind(1)):
             human, latents = self._human(current, human, batch.quality)
-            values = {}
-            bits = torch.zeros_like(batch.quality)
-            fill = torch.zeros_like(batch.quality)
-            for name, latent in latents.items():
-                mask = self._mask(trained, name, latent, before.get(name), batch, noisy)
-                before[name] = (mask * latent.symbols).detach()
-                values[name] = latent.values(mask)
-                bits = bits + latent.bits(mask)
-                fill = fill + mask.detach().flatten(1).mean(1) / len(latents)
-            prediction = self.codec.prediction(values["motion"], shown[-1])
-            decoded = self.codec.reconstruct(values["residual"], prediction)
-            seen = trained.adapter.adapted(decoded, shown) if adapted else decoded
-            shown.append(decoded.clamp(0, 1))
-            distortions.append(distortion_of(seen, replace(batch, x=current)))
-            rates.append(bits / current[0, 0].numel())
-            fills.append(fill)
-        bpp, distortion, filled = (
-            torch.stack(part).mean(0) for part in (rates, distortions, fills)
-        )
-        return bpp, distortion, filled
+            counted = number >= ahead
+            with torch.set_grad_enabled(learning and counted):
+                held = self._layer(trained, latents, before, batch, noisy and counted)
+                prediction = self.codec.prediction(held.values["motion"], shown[-1])
+                decoded = self.codec.reconstruct(held.values["residual"], prediction)
+                if counted:
+                    seen = trained.adapter.adapted(decoded, shown) if adapted else decoded
+                    distortions.append(distortion_of(seen, replace(batch, x=current)))
+                    rates.append(held.bits / current[0, 0].numel())
+                    fills.append(held.fill)
+            shown = [*shown[1 - BEFORE :], decoded.clamp(0, 1)]
+        bpp, fill = (torch.stack(part).mean(0) for part in (rates, fills))
+        behind = max(0, self.recipe.group - sequences.shape[1])
+        distortion = torch.stack([*distortions, *[distortions[-1]] * behind]).mean(0)
+        return bpp, distortion, fill
+
+    def _layer(
+        self,
+        trained: Trained,
+        latents: dict[str, Exact],
+        before: dict[str, Tensor],
+        batch: Draw,
+        noisy: bool,
+    ) -> Held:
+        """What the layer holds of a frame; `before`, symbols of the last one, become its own."""
+        values = {}
+        bits, fill = torch.zeros_like(batch.quality), torch.zeros_like(batch.quality)
+        for name, latent in latents.items():
+            mask = self._mask(trained, name, latent, before.get(name), batch, noisy)
+            before[name] = (mask * latent.symbols).detach()
+            values[name] = latent.values(mask)
+            bits = bits + latent.bits(mask)
+            fill = fill + mask.detach().flatten(1).mean(1) / len(latents)
+        return Held(values, bits, fill)
 
     @torch.no_grad()
     def _first(self, batch: Draw) -> tuple[Tensor, Tensor]:
@@ -279,7 +356,7 @@ class Run(loop.Run):
     @torch.no_grad()
     def curve(self, crops: Tensor, masked: bool) -> tuple[Point, ...]:
         """Points of held-out sequences: of the task's layer, or of all that people have."""
-        sequences = as_sequences(photos.to_input(crops, self.device), self.recipe.frames)
+        sequences = as_sequences(photos.to_input(crops, self.device), self.recipe.length)
         adapted = bool(self.phase())
         points = []
         for quality in task.QUALITIES:
@@ -290,7 +367,7 @@ class Run(loop.Run):
                              level, 0)  # fmt: skip
                 if masked:
                     bpp, distortion, _ = self._costs(
-                        self.average, part, batch, noisy=False, adapted=adapted
+                        self.average, part, batch, self.recipe.ahead, noisy=False, adapted=adapted
                     )
                 else:
                     bpp, distortion = self._whole(part, batch)
@@ -303,12 +380,45 @@ class Run(loop.Run):
         """Bits per pixel and distortion of all symbols."""
         human, _ = self._first(batch)
         rates, distortions = [], []
-        for current in sequences[:, 1:].unbind(1):
+        for number, current in enumerate(sequences[:, 1:].unbind(1)):
             human, latents = self._human(current, human, batch.quality)
+            if number < self.recipe.ahead:
+                continue
             bits = torch.stack([latent.bits(latent.coded) for latent in latents.values()]).sum(0)
             rates.append(bits / current[0, 0].numel())
             distortions.append(self.distortion(human, replace(batch, x=current)))
         return torch.stack(rates).mean(0), torch.stack(distortions).mean(0)
+
+
+def start_with(name: str, codec: Reference) -> tuple[dict[str, Tensor], str]:
+    """Weights to start from under a run's names, and their licence: of a run's folder or a bundle.
+
+    UsageError where there is neither, FormatError for damaged ones.
+    """
+    if (Path(name) / loop.STATE).exists():
+        state = loop.read_state(Path(name) / loop.STATE)
+        if state["kind"] != Run.kind:
+            raise UsageError(f"{name}: a run of kind {state['kind']}, not of layers of P frames")
+        return state["average"], ""
+    weights: dict[str, Tensor] = {}
+    licence = ""
+    for kind in ("predictor", "adapter"):
+        found = bundles.find(kind, name, codec, "scalable")
+        if found is None:
+            continue
+        model = found[0]
+        licence = model.metadata.get("licence", licence)
+        if kind == "adapter":
+            state = load_video_adapter(model.tensors).state_dict()
+            weights |= {f"adapter.{key}": tensor for key, tensor in state.items()}
+            continue
+        video_masks.load(model.tensors)
+        weights |= {f"predictors.{key}": t for key, t in video_masks.weights(model.tensors).items()}
+    if not weights:
+        raise UsageError(
+            f"{name}: neither a run's folder nor a bundle of {codec.id}; see icmh models list"
+        )
+    return weights, licence
 
 
 def export(run: Run, task_name: str, name: str, details: dict[str, str]) -> list[ModelFile]:

@@ -95,7 +95,7 @@ def test_a_codec_goes_on_from_another_one(folder: Path) -> None:
     assert new.metadata["init"] == "own-1.safetensors"
     assert "leave --init out" in run(folder, *train, "-o", "@/next", "--id", "own-2", "--init",
                                      "other-1", code=2)  # fmt: skip
-    assert "start anew" in run(folder, *again, "--task", "det", code=2)
+    assert "take --start" in run(folder, *again, "--task", "det", code=2)
 
 
 def test_what_cannot_be_is_refused(folder: Path) -> None:
@@ -103,3 +103,4 @@ def test_what_cannot_be_is_refused(folder: Path) -> None:
     assert "no state" in run(folder, *words, "--export", code=2)
     assert "not known" in run(folder, *words, "--base", "no-such-codec", code=4)
     run(folder, *words, "--task", "det", "--codec", "no-such-codec", code=4)
+    assert "takes --init" in run(folder, *words, "--start", "det-video-1", code=2)

@@ -8,9 +8,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from icmhcodec import modelfile
+from icmhcodec.adapters import bundles
 from icmhcodec.adapters.video import load_video_adapter
 from icmhcodec.codecs import registry
 from icmhcodec.codecs.video import registry as video_registry
+from icmhcodec.container import Reference
 from icmhcodec.entropy.model import MEAN_BITS
 from icmhcodec.errors import UsageError
 from icmhcodec.masks import kinds
@@ -25,8 +28,9 @@ from tests.codecs.video.tiny import tiny_model
 from tests.training.conftest import record
 
 TINY = VideoTaskRecipe(
-    steps=4, batch=2, crop=64, frames=3, workers=0, alone=0.5, width=8, lambdas=(0.3, 30.0)
-)
+    steps=4, batch=2, crop=64, frames=3, ahead=1, workers=0, alone=0.5, width=8,
+    lambdas=(0.3, 30.0),
+)  # fmt: skip
 
 
 def features(x: Tensor) -> list[Tensor]:
@@ -42,7 +46,7 @@ def tiny_run(recipe: VideoTaskRecipe = TINY) -> Run:
 
 
 def sequences(folder: Path) -> Sequences:
-    return Sequences(None, photos.load(folder, 64, folder.parent), 64, TINY.batch, TINY.frames)
+    return Sequences(None, photos.load(folder, 64, folder.parent), 64, TINY.batch, TINY.length)
 
 
 def test_first_the_predictors_learn_then_the_adapter(folder: Path) -> None:
@@ -80,7 +84,7 @@ def test_masks_in_training_are_those_of_the_exported_integers(folder: Path) -> N
     run = tiny_run()
     tensors = video_task.export(run, "det", "det-video-1", {})[0].tensors
     integers = video_masks.load(tensors)["residual"]
-    crops = as_sequences(photos.to_input(sequences(folder)[0], "cpu"), TINY.frames)
+    crops = as_sequences(photos.to_input(sequences(folder)[0], "cpu"), TINY.length)
     quality, level = torch.tensor([4.0, 4.0]), torch.tensor([2, 2])
     batch = task.Draw(crops[:, 0], quality, level, 0)
     human, _ = run._first(batch)
@@ -102,6 +106,78 @@ def test_all_symbols_cost_more_and_show_more(folder: Path) -> None:
     masked, whole = run.curve(crops, masked=True), run.curve(crops, masked=False)
     assert all(a.bpp <= b.bpp for a, b in zip(masked, whole, strict=True))
     assert masked[-1].bpp > 0
+
+
+@torch.no_grad()
+def test_frames_ahead_are_passed_and_the_last_one_stands_for_its_group(folder: Path) -> None:
+    run = tiny_run(replace(TINY, group=0))
+    x = as_sequences(photos.to_input(sequences(folder)[0], "cpu"), TINY.length)
+    quality, level = torch.tensor([4.0, 6.0]), torch.tensor([2, 2])
+
+    def costs(frames: int, ahead: int) -> tuple[Tensor, Tensor]:
+        batch = task.Draw(x[:, 0], quality, level, 0)
+        bpp, distortion, _ = run._costs(
+            run.trained, x[:, :frames], batch, ahead, noisy=False, adapted=False
+        )
+        return bpp, distortion
+
+    first, second, both = costs(2, 0), costs(3, 1), costs(3, 0)
+    for one, other, mean in zip(first, second, both, strict=True):
+        torch.testing.assert_close(mean, (one + other) / 2)
+    run.recipe = replace(run.recipe, group=5)  # two frames that follow are like the last one
+    bpp, distortion = costs(3, 0)
+    torch.testing.assert_close(bpp, both[0])
+    torch.testing.assert_close(distortion, (first[1] + 3 * second[1]) / 4)
+
+
+def test_no_gradient_comes_from_frames_ahead(folder: Path) -> None:
+    run = tiny_run()
+    x = as_sequences(photos.to_input(sequences(folder)[0], "cpu"), TINY.length)
+    batch = task.Draw(x[:, 0], torch.tensor([4.0, 6.0]), torch.tensor([2, 2]), 0)
+    gradients = []
+    for start in (0, 1):  # of a chain of three P frames
+        run.trained.zero_grad()
+        _, distortion, _ = run._costs(run.trained, x, batch, start, noisy=False, adapted=False)
+        distortion.sum().backward()  # type: ignore[no-untyped-call]
+        gradients.append(run.trained.nets()["residual"].slope.grad.abs().sum())  # type: ignore[union-attr]
+    assert gradients[0] > 0 < gradients[1] != gradients[0]
+
+
+@pytest.mark.packaged
+def test_what_shifts_colours_is_held_from_the_start() -> None:
+    dvc = video_registry.load("dvc-1")
+    colours = video_task.colour_channels(dvc)
+    assert 3 <= len(colours) <= 6  # of 192: brightness, and two of hue
+    run = tiny_run()
+    bias = run.trained.nets()["residual"].leave.bias
+    held = video_task.colour_channels(run.codec)
+    assert held
+    assert (bias[held] >= video_task.HELD).all()
+
+
+def test_it_starts_with_a_bundle_or_a_run(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ICMH_DATA", str(tmp_path / "data"))
+    run = tiny_run()
+    loop.train(run, sequences(folder), tmp_path)
+    for model in video_task.export(run, "det", "own-1", {"licence": "none"}):
+        modelfile.write(tmp_path / "part", model)
+        bundles.add(tmp_path / "part")
+    codec = Reference(run.codec.id, run.codec.fingerprint)
+    wanted = run.average.state_dict()
+    for name, licence in (("own-1", "none"), ("det", "none"), (str(tmp_path), "")):
+        weights, said = video_task.start_with(name, codec)
+        assert said == licence
+        assert weights.keys() == wanted.keys()
+        for key, tensor in weights.items():
+            torch.testing.assert_close(tensor, wanted[key], atol=4e-3, rtol=2e-2)
+    with pytest.raises(UsageError, match="neither a run's folder nor a bundle"):
+        video_task.start_with("own-2", codec)
+    state = loop.read_state(tmp_path / loop.STATE)
+    torch.save({**state, "kind": "base"}, tmp_path / loop.STATE)
+    with pytest.raises(UsageError, match="of kind base"):
+        video_task.start_with(str(tmp_path), codec)
 
 
 def test_a_state_of_another_codec_is_refused(tmp_path: Path) -> None:

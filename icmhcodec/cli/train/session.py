@@ -52,11 +52,13 @@ def cut(recipe: Recipe, folder: Path, out: Path, cache: Path | None = None) -> C
     )  # fmt: skip
 
 
-def refuse_other_start(out: Path, begun_from: str, init: Path | None) -> None:
+def refuse_other_start(
+    out: Path, begun_from: str, given: Path | None, option: str = "--init"
+) -> None:
     """Refuse weights other than those that a run was begun with."""
-    if init is not None and init.name != begun_from:
+    if given is not None and given.name != begun_from:
         raise UsageError(
-            f"{out} holds a run from {begun_from or 'scratch'}, which goes on; leave --init out"
+            f"{out} holds a run from {begun_from or 'scratch'}, which goes on; leave {option} out"
         )
 
 

@@ -43,6 +43,10 @@ path = click.Path(path_type=Path)
 @click.option("--base", default="mbt2018-mean-gain", show_default=True, help="Codec of I frames.")
 @click.option("--init", metavar="FILE|ID", help="A video codec whose weights it starts from.")
 @click.option("--task", "task_name", metavar="NAME", help="Train a task's layers, such as det.")
+@click.option(
+    "--start", metavar="RUN|BUNDLE",
+    help="For --task: another run's folder, or a bundle's id, whose weights it starts from.",
+)  # fmt: skip
 @click.option("--codec", default="dvc", show_default=True, help="Codec of P frames, for --task.")
 @click.option("--network", type=path, help="Weights of the task's network.")
 @click.option("--export", "only_export", is_flag=True, help="Write the weights as they are now.")
@@ -62,6 +66,7 @@ def command(
     base: str,
     init: str | None,
     task_name: str | None,
+    start: str | None,
     codec: str,
     network: Path | None,
     only_export: bool,
@@ -80,6 +85,7 @@ def command(
     icmh train video clips/ --photos photos/ -o run/ --id dvc-1 --minutes 240
     icmh models add run/dvc-1.safetensors
     icmh train video clips/ --task det -o det-run/ --id det-video-1
+    icmh train video clips/ --task det -o more/ --id det-video-2 --start det-video-1
     """
     files.check_folder(folder)
     if stills is not None:
@@ -87,7 +93,9 @@ def command(
     if only_export and not (out / "state.pt").exists():
         raise UsageError(f"{out}: no state of a training here to export")
     if init is not None and task_name is not None:
-        raise UsageError("--init is for a codec; a task's layers start anew")
+        raise UsageError("--init is for a codec; a task's layers take --start")
+    if start is not None and task_name is None:
+        raise UsageError("--start is for a task's layers; a codec takes --init")
     from icmhcodec.training import machine
 
     machine.tune()
@@ -110,8 +118,12 @@ def command(
         run = _task_run(task_recipe, base, codec, task_name, network, place)
     if state.exists():
         run.load(state)
-        given = None if init is None else Path(init)
-        session.refuse_other_start(out, run.about.get("init", ""), given)
+        for option, given in (("init", init), ("start", start)):
+            path_given = None if given is None else Path(given)
+            session.refuse_other_start(out, run.about.get(option, ""), path_given, f"--{option}")
+    elif start is not None:
+        assert isinstance(run, video_task.Run)  # or there is no task
+        _start_with(run, start)
     elif init is not None:
         assert isinstance(run, video.Run)  # or there is a task
         run.about["init"] = Path(init).name
@@ -178,6 +190,22 @@ def _begin_with(run: video_training.Run, name: str) -> None:
     complain(f"{name}: {fit} of {len(run.trained.state_dict())} tensors are its start")
 
 
+def _start_with(run: video_task.Run, name: str) -> None:
+    """Give a run the weights of another one, or of a bundle that is here."""
+    from icmhcodec.container import Reference
+    from icmhcodec.training import loop, video_task
+
+    codec = Reference(run.codec.id, run.codec.fingerprint)
+    weights, licence = video_task.start_with(name, codec)
+    fit = loop.begin_with(run, weights, name)
+    run.hold_colours()
+    complain(f"{name}: {fit} of {len(run.trained.state_dict())} tensors begin as its own")
+    run.about["start"] = Path(name).name
+    if licence:
+        complain(f"{name}: what comes out inherits its licence ({licence})")
+        run.about["start_licence"] = licence
+
+
 def _task_run(
     recipe: VideoTaskRecipe, base: str, codec: str, task: str, weights: Path | None,
     device: torch.device,
@@ -222,7 +250,7 @@ def _sequences(
     said = f"{len(clips.training)} clips, {len(clips.held_out)} held out"
     said += "" if found is None else f", {len(found.training)} photos"
     crops = video_clips.Sequences(
-        clips, found, recipe.crop, recipe.batch, recipe.frames, recipe.synthetic,
+        clips, found, recipe.crop, recipe.batch, recipe.length, recipe.synthetic,
         recipe.scales, recipe.mirror, recipe.seed,
     )  # fmt: skip
     return crops, said

@@ -1,0 +1,129 @@
+"""What a task's layer and people see of each frame of a long group, place by place.
+
+A task's frames refer to its own ones, so that what its layer leaves out of one frame is missed in
+those after it. The first `--gop` frames of clips are coded as one group; counted are the bits of
+the layer and of the whole, the agreement of the network's objects with those that it finds in the
+original, and PSNR, over frames of the same stretch of a group.
+
+    python -m benchmarks.video_set SOURCES clips/
+    python -m benchmarks.video_drift clips/
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from contextlib import closing
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import torch
+
+from benchmarks.common import RESULTS, Pixels, machine, psnr, write_json
+from benchmarks.video_cases import TASK
+from icmhcodec.codecs.video import registry
+from icmhcodec.container.video import split_stream
+from icmhcodec.imageio.clip import ClipFrame
+from icmhcodec.imageio.clip_read import ClipReader
+from icmhcodec.pipeline.codec import Codec
+from icmhcodec.tasks.yolox import YoloxNano, load_yolox
+
+VIEWS = {TASK: {"task": TASK}, "human": {"human": True}}
+DIGITS = 4
+
+Row = dict[str, Any]
+
+
+def shown(codec: Codec, data: bytes, view: str) -> Iterator[Pixels]:
+    """The frames of a stream, for the task or for people."""
+    with closing(iter(codec.open_clip(io.BytesIO(data), **VIEWS[view]))) as items:
+        yield from (item.pixels for item in items if isinstance(item, ClipFrame))
+
+
+def coded(codec: Codec, clip: Path, quality: float, gop: int) -> dict[str, bytes]:
+    """The stream of a clip's first group by what is wanted of it: all, or the task's part."""
+    whole, part = io.BytesIO(), io.BytesIO()
+    chosen = {"tasks": [TASK], "quality": quality, "gop": gop, "frames": (0, gop), "audio": False}
+    codec.encode_clip(clip, whole, **chosen)
+    split_stream(io.BytesIO(whole.getvalue()), [TASK], part)
+    return {TASK: part.getvalue(), "human": whole.getvalue()}
+
+
+def measured(network: YoloxNano, originals: list[Pixels], frames: list[Pixels]) -> list[Row]:
+    """What the network and people have of each frame."""
+    return [
+        {
+            "seen": network.observe(network.predict(own), network.predict(original), None),
+            "psnr": psnr(own, original),
+        }
+        for own, original in zip(frames, originals, strict=True)
+    ]
+
+
+def by_stretch(network: YoloxNano, rows: list[list[Row]], stretch: int) -> list[Row]:
+    """Agreement and PSNR over all clips' frames of each stretch of a group."""
+    found = []
+    for start in range(0, max(map(len, rows)), stretch):
+        part = [row for clip in rows for row in clip[start : start + stretch]]
+        metric = network.metric([row["seen"] for row in part])
+        found.append({
+            "frames": [start, start + stretch],
+            "agreement": round(metric["agreement"], DIGITS),
+            "psnr": round(float(np.mean([row["psnr"] for row in part])), DIGITS),
+        })  # fmt: skip
+    return found
+
+
+@click.command(help=__doc__)
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--gop", type=click.IntRange(min=2), default=32, show_default=True)
+@click.option("--stretch", type=click.IntRange(min=1), default=8, show_default=True)
+@click.option("--quality", "qualities", type=float, multiple=True, default=(2.0, 5.0))
+@click.option("--threads", type=click.IntRange(min=1), default=torch.get_num_threads())
+@click.option("--output", type=click.Path(path_type=Path), default=RESULTS / "video-drift.json")
+def main(
+    folder: Path, gop: int, stretch: int, qualities: tuple[float, ...], threads: int, output: Path
+) -> None:
+    torch.set_num_threads(threads)
+    codec, network = Codec(), load_yolox()
+    found: Row = {}
+    for quality in qualities:
+        sizes = dict.fromkeys(VIEWS, 0)
+        rows: dict[str, list[list[Row]]] = {view: [] for view in VIEWS}
+        pixels = 0
+        for clip in sorted(folder.glob("*.mp4")):
+            streams = coded(codec, clip, quality, gop)
+            with ClipReader(clip) as reader:
+                wanted = (item.pixels for item in reader if isinstance(item, ClipFrame))
+                originals = list(islice(wanted, gop))
+            pixels += sum(frame[..., 0].size for frame in originals)
+            for view, data in streams.items():
+                sizes[view] += len(data)
+                frames = list(shown(codec, data, view))
+                rows[view].append(measured(network, originals, frames))
+        found[str(quality)] = {
+            view: {
+                "bpp": round(8 * sizes[view] / pixels, DIGITS),
+                "stretches": by_stretch(network, rows[view], stretch),
+            }
+            for view in VIEWS
+        }
+        for view, row in found[str(quality)].items():
+            click.echo(f"quality {quality}, {view}: {row['bpp']} bpp")
+            for part in row["stretches"]:
+                click.echo(f"  {part}")
+    reference = registry.load("dvc")
+    write_json(output, {
+        "machine": machine(),
+        "codec": f"{reference.id} {reference.fingerprint.hex()}",
+        "clips": [path.stem for path in sorted(folder.glob("*.mp4"))],
+        "gop": gop,
+        "qualities": found,
+    })  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
