@@ -1,9 +1,9 @@
 """What a task's layer and people see of each frame of a long group, place by place.
 
 A task's frames refer to its own ones, so that what its layer leaves out of one frame is missed in
-those after it. The first `--gop` frames of clips are coded as one group; counted are the bits of
-the layer and of the whole, the agreement of the network's objects with those that it finds in the
-original, and PSNR, over frames of the same stretch of a group.
+those after it. Clips are coded in groups of `--gop` frames; counted are the bits of the layer and
+of the whole, the agreement of the network's objects with those that it finds in the original, and
+PSNR, over all frames and over those of the same stretch of a group.
 
     python -m benchmarks.video_set SOURCES clips/
     python -m benchmarks.video_drift clips/
@@ -43,10 +43,10 @@ def shown(codec: Codec, data: bytes, view: str) -> Iterator[Pixels]:
         yield from (item.pixels for item in items if isinstance(item, ClipFrame))
 
 
-def coded(codec: Codec, clip: Path, quality: float, gop: int) -> dict[str, bytes]:
-    """The stream of a clip's first group by what is wanted of it: all, or the task's part."""
+def coded(codec: Codec, clip: Path, quality: float, gop: int, count: int) -> dict[str, bytes]:
+    """The stream of a clip's first frames by what is wanted of it: all, or the task's part."""
     whole, part = io.BytesIO(), io.BytesIO()
-    chosen = {"tasks": [TASK], "quality": quality, "gop": gop, "frames": (0, gop), "audio": False}
+    chosen = {"tasks": [TASK], "quality": quality, "gop": gop, "frames": (0, count), "audio": False}
     codec.encode_clip(clip, whole, **chosen)
     split_stream(io.BytesIO(whole.getvalue()), [TASK], part)
     return {TASK: part.getvalue(), "human": whole.getvalue()}
@@ -63,30 +63,38 @@ def measured(network: YoloxNano, originals: list[Pixels], frames: list[Pixels]) 
     ]
 
 
-def by_stretch(network: YoloxNano, rows: list[list[Row]], stretch: int) -> list[Row]:
+def summed_up(network: YoloxNano, rows: list[Row]) -> Row:
+    """Agreement and PSNR over frames."""
+    metric = network.metric([row["seen"] for row in rows])
+    return {
+        "agreement": round(metric["agreement"], DIGITS),
+        "psnr": round(float(np.mean([row["psnr"] for row in rows])), DIGITS),
+    }
+
+
+def by_stretch(network: YoloxNano, rows: list[list[Row]], gop: int, stretch: int) -> list[Row]:
     """Agreement and PSNR over all clips' frames of each stretch of a group."""
     found = []
-    for start in range(0, max(map(len, rows)), stretch):
-        part = [row for clip in rows for row in clip[start : start + stretch]]
-        metric = network.metric([row["seen"] for row in part])
-        found.append({
-            "frames": [start, start + stretch],
-            "agreement": round(metric["agreement"], DIGITS),
-            "psnr": round(float(np.mean([row["psnr"] for row in part])), DIGITS),
-        })  # fmt: skip
+    for start in range(0, gop, stretch):
+        places = range(start, min(start + stretch, gop))
+        part = [row for clip in rows for n, row in enumerate(clip) if n % gop in places]
+        if part:
+            found.append({"frames": [start, places.stop], **summed_up(network, part)})
     return found
 
 
 @click.command(help=__doc__)
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--gop", type=click.IntRange(min=2), default=32, show_default=True)
+@click.option("--frames", "count", type=click.IntRange(min=2), default=32, show_default=True)
 @click.option("--stretch", type=click.IntRange(min=1), default=8, show_default=True)
 @click.option("--quality", "qualities", type=float, multiple=True, default=(2.0, 5.0))
 @click.option("--threads", type=click.IntRange(min=1), default=torch.get_num_threads())
 @click.option("--output", type=click.Path(path_type=Path), default=RESULTS / "video-drift.json")
 def main(
-    folder: Path, gop: int, stretch: int, qualities: tuple[float, ...], threads: int, output: Path
-) -> None:
+    folder: Path, gop: int, count: int, stretch: int, qualities: tuple[float, ...], threads: int,
+    output: Path,
+) -> None:  # fmt: skip
     torch.set_num_threads(threads)
     codec, network = Codec(), load_yolox()
     found: Row = {}
@@ -95,10 +103,10 @@ def main(
         rows: dict[str, list[list[Row]]] = {view: [] for view in VIEWS}
         pixels = 0
         for clip in sorted(folder.glob("*.mp4")):
-            streams = coded(codec, clip, quality, gop)
+            streams = coded(codec, clip, quality, gop, count)
             with ClipReader(clip) as reader:
                 wanted = (item.pixels for item in reader if isinstance(item, ClipFrame))
-                originals = list(islice(wanted, gop))
+                originals = list(islice(wanted, count))
             pixels += sum(frame[..., 0].size for frame in originals)
             for view, data in streams.items():
                 sizes[view] += len(data)
@@ -107,12 +115,14 @@ def main(
         found[str(quality)] = {
             view: {
                 "bpp": round(8 * sizes[view] / pixels, DIGITS),
-                "stretches": by_stretch(network, rows[view], stretch),
+                **summed_up(network, [row for clip in rows[view] for row in clip]),
+                "stretches": by_stretch(network, rows[view], gop, stretch),
             }
             for view in VIEWS
         }
         for view, row in found[str(quality)].items():
-            click.echo(f"quality {quality}, {view}: {row['bpp']} bpp")
+            said = f"{row['bpp']} bpp, {row['agreement']} %, {row['psnr']} dB"
+            click.echo(f"quality {quality}, {view}: {said}")
             for part in row["stretches"]:
                 click.echo(f"  {part}")
     reference = registry.load("dvc")
@@ -121,6 +131,7 @@ def main(
         "codec": f"{reference.id} {reference.fingerprint.hex()}",
         "clips": [path.stem for path in sorted(folder.glob("*.mp4"))],
         "gop": gop,
+        "frames": count,
         "qualities": found,
     })  # fmt: skip
 

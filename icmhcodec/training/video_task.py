@@ -42,7 +42,7 @@ from icmhcodec.training.task import Distortion, Draw, Features
 from icmhcodec.training.video import as_sequences
 
 FOLDER = recipe.FOLDER / "video-tasks"
-HELD = 4.0  # least logits, at the start, of what shifts colours
+HELD = 50.0  # biases of what shifts colours: no logit comes near
 STEP = 4.0  # by which a latent is moved to see what it does
 
 
@@ -212,22 +212,22 @@ class Run(loop.Run):
         ]
         self.optimizers = [torch.optim.Adam(groups)]
         self.clipped = tables + rest
-        self.hold_colours()
+        self.colours = colour_channels(codec)
+        self.settle()
 
     def identity(self) -> dict[str, str]:
         """Kind and codec."""
         return {**super().identity(), "base": self.codec.fingerprint.hex()}
 
     @torch.no_grad()
-    def hold_colours(self) -> None:
-        """Let the layer begin with all symbols that shift the colour of what they cover.
+    def settle(self) -> None:
+        """Let the layer hold all symbols that shift the colour of what they cover.
 
         What it lacks of them adds up from frame to frame, and is the first that goes wrong.
         """
-        colours = colour_channels(self.codec)
         for trained in (self.trained, self.average):
             bias = cast(Tensor, trained.nets()["residual"].leave.bias)
-            bias[colours] = bias[colours].clamp_min(HELD)
+            bias[self.colours] = HELD
 
     def phase(self) -> Hashable:
         """Whether it is the adapter that learns."""

@@ -144,15 +144,22 @@ def test_no_gradient_comes_from_frames_ahead(folder: Path) -> None:
 
 
 @pytest.mark.packaged
-def test_what_shifts_colours_is_held_from_the_start() -> None:
+def test_what_shifts_colours_is_held(folder: Path) -> None:
     dvc = video_registry.load("dvc-1")
     colours = video_task.colour_channels(dvc)
     assert 3 <= len(colours) <= 6  # of 192: brightness, and two of hue
     run = tiny_run()
-    bias = run.trained.nets()["residual"].leave.bias
-    held = video_task.colour_channels(run.codec)
-    assert held
-    assert (bias[held] >= video_task.HELD).all()
+    run.colours = [1, 5]
+    run.step(sequences(folder)[0])
+    for net in (run.trained, run.average):
+        bias = net.nets()["residual"].leave.bias
+        assert bias[[1, 5]].tolist() == [video_task.HELD] * 2
+    x = as_sequences(photos.to_input(sequences(folder)[0], "cpu"), TINY.length)
+    batch = task.Draw(x[:, 0], torch.tensor([0.0, 9.0]), torch.tensor([1, 4]), 0)
+    human, _ = run._first(batch)
+    latent = run._human(x[:, 1], human, batch.quality)[1]["residual"]
+    mask = run._mask(run.average, "residual", latent, None, batch, noisy=False)
+    assert torch.equal(mask[:, [1, 5]], latent.coded[:, [1, 5]])
 
 
 def test_it_starts_with_a_bundle_or_a_run(

@@ -198,7 +198,7 @@ def _start_with(run: video_task.Run, name: str) -> None:
     codec = Reference(run.codec.id, run.codec.fingerprint)
     weights, licence = video_task.start_with(name, codec)
     fit = loop.begin_with(run, weights, name)
-    run.hold_colours()
+    run.settle()
     complain(f"{name}: {fit} of {len(run.trained.state_dict())} tensors begin as its own")
     run.about["start"] = Path(name).name
     if licence:
