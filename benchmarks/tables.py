@@ -403,6 +403,27 @@ def ceiling(results: Results) -> list[str]:
     ]
 
 
+def video_drift(results: Results) -> list[str]:
+    """What a detector and people have of the frames of a long group, stretch by stretch."""
+    found = results["bundles"]
+    quality = next(iter(next(iter(found.values()))["qualities"]))
+    views = {
+        f"`{name.split()[0]}`": row["qualities"][quality]["det"] for name, row in found.items()
+    }
+    views["the whole"] = list(found.values())[-1]["qualities"][quality]["human"]
+    places = [row["frames"] for row in views["the whole"]["stretches"]]
+    rows = [
+        [name, number(row["bpp"], 3)]
+        + [f"{number(s['agreement'], 0)} %, {number(s['psnr'], 1)}" for s in row["stretches"]]
+        for name, row in views.items()
+    ]
+    return [
+        f"Agreement of detections and PSNR (dB) by place in a group of {results['gop']}: "
+        f"{len(results['clips'])} clips, quality {float(quality):g}.",
+        markdown(["layers", "bpp", *(f"{a + 1} to {b}" for a, b in places)], rows),
+    ]
+
+
 def _bundle(found: Results) -> str:
     return f"`{found['parts'][0].split()[0]}` {found['profile']}"
 
@@ -422,6 +443,7 @@ TABLES: dict[str, tuple[str, Callable[[Results], list[str]]]] = {
     "bench-clips": ("bench-clips.json", bench),
     "bench-clips-people": ("bench-clips.json", partial(bench, at="psnr")),
     "video-speed": ("video-speed.json", video_speed),
+    "video-drift": ("video-drift.json", video_drift),
     "other-networks": ("other-networks.json", other_networks),
     "limits": ("limits.json", limits),
 }

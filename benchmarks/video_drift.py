@@ -3,7 +3,8 @@
 A task's frames refer to its own ones, so that what its layer leaves out of one frame is missed in
 those after it. Clips are coded in groups of `--gop` frames; counted are the bits of the layer and
 of the whole, the agreement of the network's objects with those that it finds in the original, and
-PSNR, over all frames and over those of the same stretch of a group.
+PSNR, over all frames and over those of the same stretch of a group. Results of other bundles on
+the same frames are kept.
 
     python -m benchmarks.video_set SOURCES clips/
     python -m benchmarks.video_drift clips/
@@ -12,6 +13,7 @@ PSNR, over all frames and over those of the same stretch of a group.
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Iterator
 from contextlib import closing
 from itertools import islice
@@ -24,7 +26,9 @@ import torch
 
 from benchmarks.common import RESULTS, Pixels, machine, psnr, write_json
 from benchmarks.video_cases import TASK
+from icmhcodec.adapters import bundles
 from icmhcodec.codecs.video import registry
+from icmhcodec.container import Reference
 from icmhcodec.container.video import split_stream
 from icmhcodec.imageio.clip import ClipFrame
 from icmhcodec.imageio.clip_read import ClipReader
@@ -125,15 +129,29 @@ def main(
             click.echo(f"quality {quality}, {view}: {said}")
             for part in row["stretches"]:
                 click.echo(f"  {part}")
-    reference = registry.load("dvc")
-    write_json(output, {
-        "machine": machine(),
-        "codec": f"{reference.id} {reference.fingerprint.hex()}",
+    codec_file = registry.load("dvc")
+    reference = Reference(codec_file.id, codec_file.fingerprint)
+    bundle = bundles.find("predictor", TASK, reference, "scalable")
+    assert bundle is not None  # or nothing would have been coded
+    about: Row = {
+        "codec": named(reference), "gop": gop, "frames": count,
         "clips": [path.stem for path in sorted(folder.glob("*.mp4"))],
-        "gop": gop,
-        "frames": count,
-        "qualities": found,
-    })  # fmt: skip
+    }  # fmt: skip
+    own = {named(bundle[1]): {"machine": machine(), "qualities": found}}
+    write_json(output, {**about, "bundles": {**others(output, about), **own}})
+
+
+def named(reference: Reference) -> str:
+    """Id and fingerprint."""
+    return f"{reference.id} {reference.fingerprint.hex()}"
+
+
+def others(output: Path, about: Row) -> Row:
+    """What was measured of other bundles, if it was on the same frames."""
+    kept: Row = json.loads(output.read_text()) if output.exists() else {}
+    same = all(kept.get(key) == value for key, value in about.items())
+    found: Row = kept["bundles"] if same else {}
+    return found
 
 
 if __name__ == "__main__":

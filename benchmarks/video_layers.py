@@ -133,7 +133,7 @@ def _alike(first: list[tuple[float, bytes]], second: list[tuple[float, bytes]]) 
 @click.command(help=__doc__)
 @click.option("--clip", "clips", multiple=True, type=click.Choice(list(CLIPS)),
               default=("small", "hd"))  # fmt: skip
-@click.option("--case", type=click.Choice(list(CASES)), default="random", show_default=True)
+@click.option("--case", type=click.Choice(list(CASES)), default="default", show_default=True)
 @click.option("--kodak", type=click.Path(path_type=Path), default=KODAK)
 @click.option("--sheets", type=click.Path(path_type=Path), help="Folder of what is to be seen.")
 @click.option("--output", type=click.Path(path_type=Path), default=RESULTS / "video-layers.json")

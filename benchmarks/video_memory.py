@@ -75,7 +75,9 @@ def growth(peaks: list[Row], clips: list[Clip]) -> Row:
 @click.command(help=__doc__)
 @click.option("--size", nargs=2, type=int, default=(256, 144), show_default=True)
 @click.option("--seconds", nargs=2, type=float, default=(6, 60), show_default=True)
-@click.option("--case", "cases", multiple=True, type=click.Choice(list(CASES)), default=("random",))
+@click.option(
+    "--case", "cases", multiple=True, type=click.Choice(list(CASES)), default=("default",)
+)
 @click.option("--threads", default=1, show_default=True)
 @click.option("--kodak", type=click.Path(path_type=Path), default=KODAK)
 @click.option("--output", type=click.Path(path_type=Path), default=RESULTS / "video-memory.json")
