@@ -92,7 +92,7 @@ def by_stretch(network: YoloxNano, rows: list[list[Row]], gop: int, stretch: int
 @click.option("--gop", type=click.IntRange(min=2), default=32, show_default=True)
 @click.option("--frames", "count", type=click.IntRange(min=2), default=32, show_default=True)
 @click.option("--stretch", type=click.IntRange(min=1), default=8, show_default=True)
-@click.option("--quality", "qualities", type=float, multiple=True, default=(2.0, 5.0))
+@click.option("--quality", "qualities", type=float, multiple=True, default=(4.0,))
 @click.option("--threads", type=click.IntRange(min=1), default=torch.get_num_threads())
 @click.option("--output", type=click.Path(path_type=Path), default=RESULTS / "video-drift.json")
 def main(

@@ -13,17 +13,8 @@ from icmhcodec.pipeline.codec import Codec
 
 def test_all_holds_of_a_small_clip(photos, tmp_path, monkeypatch):
     monkeypatch.setitem(video_layers.CLIPS, "small", Clip(64, 48, 0.2))
-    arguments = [
-        "--clip",
-        "small",
-        "--case",
-        "random",
-        "--kodak",
-        photos,
-        "--sheets",
-        tmp_path / "seen",
-    ]
-    arguments += ["--output", tmp_path / "layers.json"]
+    arguments = ["--clip", "small", "--case", "random", "--kodak", photos]
+    arguments += ["--sheets", tmp_path / "seen", "--output", tmp_path / "layers.json"]
     result = CliRunner().invoke(video_layers.main, list(map(str, arguments)))
     assert result.exit_code == 0, result.output
     found = json.loads((tmp_path / "layers.json").read_text())

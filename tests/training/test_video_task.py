@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from unittest.mock import patch
+from unittest.mock import DEFAULT, patch
 
 import pytest
 import torch
@@ -147,6 +147,11 @@ def test_no_gradient_comes_from_frames_ahead(folder: Path) -> None:
         distortion.sum().backward()  # type: ignore[no-untyped-call]
         gradients.append(run.trained.nets()["residual"].slope.grad.abs().sum())  # type: ignore[union-attr]
     assert gradients[0] > 0 < gradients[1] != gradients[0]
+    with patch.object(run, "_layer", wraps=run._layer) as layer:
+        learnt: list[bool] = []
+        layer.side_effect = lambda *_: learnt.append(torch.is_grad_enabled()) or DEFAULT
+        run._costs(run.trained, x, batch, 1, noisy=False, adapted=False)
+    assert learnt == [False, True, True]
 
 
 @pytest.mark.packaged
