@@ -29,7 +29,7 @@ from benchmarks import common, operations
 from benchmarks.common import Pixels
 from benchmarks.operations import NOTHING, Operations
 from benchmarks.speed import Times, timed
-from benchmarks.tables import markdown, number
+from benchmarks.tables.cells import markdown, number
 from icmhcodec import modelfile
 from icmhcodec.adapters import bundles
 from icmhcodec.bench import cache as caching
