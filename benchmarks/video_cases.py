@@ -8,11 +8,11 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 from unittest.mock import patch
 
 import av
@@ -25,6 +25,8 @@ from benchmarks.common import KODAK, Pixels, pictures
 from icmhcodec import modelfile
 from icmhcodec.adapters import bundles
 from icmhcodec.codecs.video import registry
+from icmhcodec.imageio.clip import ClipFrame
+from icmhcodec.pipeline.codec import Codec
 from tests.codecs.video.tiny import tiny_model
 from tests.pipeline.conftest import random_bundle
 from tests.pipeline.video.conftest import video_bundle
@@ -162,6 +164,12 @@ def add_random_codec(architecture: str = "dvc") -> str:
     finally:
         part.unlink(missing_ok=True)
     return codec.id
+
+
+def shown_frames(codec: Codec, stream: BinaryIO, **view: Any) -> Iterator[Pixels]:
+    """The frames of a coded clip, for people or a task (`human`, `task`)."""
+    with closing(iter(codec.open_clip(stream, **view))) as items:
+        yield from (item.pixels for item in items if isinstance(item, ClipFrame))
 
 
 @click.command(help=__doc__)

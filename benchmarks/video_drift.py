@@ -14,8 +14,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator
-from contextlib import closing
+import tempfile
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -24,15 +23,16 @@ import click
 import numpy as np
 import torch
 
+from benchmarks import video_cases
 from benchmarks.common import RESULTS, Pixels, machine, psnr, write_json
-from benchmarks.video_cases import TASK
+from benchmarks.video_cases import CASES, TASK, shown_frames
 from icmhcodec.adapters import bundles
 from icmhcodec.codecs.video import registry
 from icmhcodec.container import Reference
 from icmhcodec.container.video import split_stream
 from icmhcodec.imageio.clip import ClipFrame
 from icmhcodec.imageio.clip_read import ClipReader
-from icmhcodec.pipeline.codec import Codec
+from icmhcodec.pipeline.codec import DEFAULT_BASE, Codec
 from icmhcodec.tasks.yolox import YoloxNano, load_yolox
 
 VIEWS = {TASK: {"task": TASK}, "human": {"human": True}}
@@ -41,17 +41,10 @@ DIGITS = 4
 Row = dict[str, Any]
 
 
-def shown(codec: Codec, data: bytes, view: str) -> Iterator[Pixels]:
-    """The frames of a stream, for the task or for people."""
-    with closing(iter(codec.open_clip(io.BytesIO(data), **VIEWS[view]))) as items:
-        yield from (item.pixels for item in items if isinstance(item, ClipFrame))
-
-
-def coded(codec: Codec, clip: Path, quality: float, gop: int, count: int) -> dict[str, bytes]:
-    """The stream of a clip's first frames by what is wanted of it: all, or the task's part."""
+def coded(codec: Codec, clip: Path, options: Row) -> dict[str, bytes]:
+    """The stream of a clip by what is wanted of it: all, or the task's part."""
     whole, part = io.BytesIO(), io.BytesIO()
-    chosen = {"tasks": [TASK], "quality": quality, "gop": gop, "frames": (0, count), "audio": False}
-    codec.encode_clip(clip, whole, **chosen)
+    codec.encode_clip(clip, whole, tasks=[TASK], audio=False, **options)
     split_stream(io.BytesIO(whole.getvalue()), [TASK], part)
     return {TASK: part.getvalue(), "human": whole.getvalue()}
 
@@ -87,55 +80,61 @@ def by_stretch(network: YoloxNano, rows: list[list[Row]], gop: int, stretch: int
     return found
 
 
+def drift(codec: Codec, network: YoloxNano, clips: list[Path], options: Row, stretch: int) -> Row:
+    """Bits, agreement and PSNR of the task's part and of the whole, coded with some options."""
+    sizes, pixels = dict.fromkeys(VIEWS, 0), 0
+    rows: dict[str, list[list[Row]]] = {view: [] for view in VIEWS}
+    for clip in clips:
+        with ClipReader(clip) as reader:
+            wanted = (item.pixels for item in reader if isinstance(item, ClipFrame))
+            originals = list(islice(wanted, options["frames"][1]))
+        pixels += sum(frame[..., 0].size for frame in originals)
+        for view, data in coded(codec, clip, options).items():
+            sizes[view] += len(data)
+            frames = list(shown_frames(codec, io.BytesIO(data), **VIEWS[view]))
+            rows[view].append(measured(network, originals, frames))
+    found = {
+        view: {
+            "bpp": round(8 * sizes[view] / pixels, DIGITS),
+            **summed_up(network, [row for clip in rows[view] for row in clip]),
+            "stretches": by_stretch(network, rows[view], options["gop"], stretch),
+        }
+        for view in VIEWS
+    }
+    for view, row in found.items():
+        click.echo(f"quality {options['quality']}, {view}: {row}")
+    return found
+
+
 @click.command(help=__doc__)
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--gop", type=click.IntRange(min=2), default=32, show_default=True)
 @click.option("--frames", "count", type=click.IntRange(min=2), default=32, show_default=True)
 @click.option("--stretch", type=click.IntRange(min=1), default=8, show_default=True)
 @click.option("--quality", "qualities", type=float, multiple=True, default=(4.0,))
+@click.option("--case", type=click.Choice(list(CASES)), default="default", show_default=True)
 @click.option("--threads", type=click.IntRange(min=1), default=torch.get_num_threads())
 @click.option("--output", type=click.Path(path_type=Path), default=RESULTS / "video-drift.json")
 def main(
-    folder: Path, gop: int, count: int, stretch: int, qualities: tuple[float, ...], threads: int,
-    output: Path,
+    folder: Path, gop: int, count: int, stretch: int, qualities: tuple[float, ...], case: str,
+    threads: int, output: Path,
 ) -> None:  # fmt: skip
     torch.set_num_threads(threads)
-    codec, network = Codec(), load_yolox()
-    found: Row = {}
-    for quality in qualities:
-        sizes = dict.fromkeys(VIEWS, 0)
-        rows: dict[str, list[list[Row]]] = {view: [] for view in VIEWS}
-        pixels = 0
-        for clip in sorted(folder.glob("*.mp4")):
-            streams = coded(codec, clip, quality, gop, count)
-            with ClipReader(clip) as reader:
-                wanted = (item.pixels for item in reader if isinstance(item, ClipFrame))
-                originals = list(islice(wanted, count))
-            pixels += sum(frame[..., 0].size for frame in originals)
-            for view, data in streams.items():
-                sizes[view] += len(data)
-                frames = list(shown(codec, data, view))
-                rows[view].append(measured(network, originals, frames))
-        found[str(quality)] = {
-            view: {
-                "bpp": round(8 * sizes[view] / pixels, DIGITS),
-                **summed_up(network, [row for clip in rows[view] for row in clip]),
-                "stretches": by_stretch(network, rows[view], gop, stretch),
-            }
-            for view in VIEWS
+    clips = sorted(folder.glob("*.mp4"))
+    options = {**CASES[case], "gop": gop, "frames": (0, count)}
+    with tempfile.TemporaryDirectory() as models, video_cases.models_of(case, Path(models)):
+        codec, network = Codec(options.pop("base", DEFAULT_BASE)), load_yolox()
+        found = {
+            str(quality): drift(codec, network, clips, {**options, "quality": quality}, stretch)
+            for quality in qualities
         }
-        for view, row in found[str(quality)].items():
-            said = f"{row['bpp']} bpp, {row['agreement']} %, {row['psnr']} dB"
-            click.echo(f"quality {quality}, {view}: {said}")
-            for part in row["stretches"]:
-                click.echo(f"  {part}")
-    codec_file = registry.load("dvc")
-    reference = Reference(codec_file.id, codec_file.fingerprint)
-    bundle = bundles.find("predictor", TASK, reference, "scalable")
+        video = registry.load(options.get("inter", "dvc"))
+        reference = Reference(video.id, video.fingerprint)
+        bundle = bundles.find("predictor", TASK, reference, "scalable")
     assert bundle is not None  # or nothing would have been coded
     about: Row = {
         "codec": named(reference), "gop": gop, "frames": count,
-        "clips": [path.stem for path in sorted(folder.glob("*.mp4"))],
+        "clips": [path.stem for path in clips],
     }  # fmt: skip
     own = {named(bundle[1]): {"machine": machine(), "qualities": found}}
     write_json(output, {**about, "bundles": {**others(output, about), **own}})

@@ -11,8 +11,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from pathlib import Path
@@ -25,7 +24,7 @@ from PIL import Image
 from benchmarks import video_cases
 from benchmarks.common import KODAK, RESULTS, Pixels, machine, pictures, psnr, write_json
 from benchmarks.exactness_worker import PLAINEST
-from benchmarks.video_cases import CASES, CLIPS, TASK
+from benchmarks.video_cases import CASES, CLIPS, TASK, shown_frames
 from benchmarks.video_exactness_worker import decoded_digest
 from icmhcodec.container.video import join_streams, split_stream
 from icmhcodec.imageio.clip import ClipFrame
@@ -76,16 +75,11 @@ def cut_and_joined(whole: Path, folder: Path) -> tuple[Path, bool]:
     return part, joined.read_bytes() == whole.read_bytes()
 
 
-def shown(codec: Codec, path: Path) -> Iterator[Pixels]:
-    """The frames for the task."""
-    with path.open("rb") as stream, closing(iter(codec.open_clip(stream, task=TASK))) as items:
-        yield from (item.pixels for item in items if isinstance(item, ClipFrame))
-
-
 def same_frames(codec: Codec, first: Path, second: Path) -> bool:
     """Whether two files give the same frames for the task."""
-    pairs = zip_longest(shown(codec, first), shown(codec, second))
-    return all(a is not None and b is not None and np.array_equal(a, b) for a, b in pairs)
+    with first.open("rb") as one, second.open("rb") as other:
+        pairs = zip_longest(*(shown_frames(codec, stream, task=TASK) for stream in (one, other)))
+        return all(a is not None and b is not None and np.array_equal(a, b) for a, b in pairs)
 
 
 def measured(source: Path, options: Row, folder: Path, sheet: Path) -> Row:

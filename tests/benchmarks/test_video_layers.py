@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 from click.testing import CliRunner
@@ -34,9 +35,16 @@ def test_sound_at_other_times_is_another():
     assert not video_layers._alike(packets, packets[:1])
 
 
-def test_other_frames_are_found(monkeypatch):
+def test_other_frames_are_found(tmp_path, monkeypatch):
     frames = [np.zeros((2, 2, 3), np.uint8)] * 2
+    for name in ("first", "second"):
+        (tmp_path / name).touch()
     for others, same in ((frames, True), (frames[:1], False), ([frames[0], frames[0] + 1], False)):
         clips = {"first": frames, "second": others}
-        monkeypatch.setattr(video_layers, "shown", lambda codec, path, clips=clips: clips[path])
-        assert video_layers.same_frames(Codec("test-tiny"), "first", "second") == same
+        monkeypatch.setattr(
+            video_layers,
+            "shown_frames",
+            lambda codec, stream, task, clips=clips: clips[Path(stream.name).name],
+        )
+        files = tmp_path / "first", tmp_path / "second"
+        assert video_layers.same_frames(Codec("test-tiny"), *files) == same
