@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -131,8 +132,12 @@ def write(path: Path, model: ModelFile) -> None:
     """Save a model file, whole or not at all."""
     from safetensors.torch import save
 
-    temporary = path.with_name(path.name + ".part")
+    # A name of its own: other processes may be writing the same file.
+    temporary = path.with_name(f".icmh-{secrets.token_hex(8)}.part")
     path.parent.mkdir(parents=True, exist_ok=True)
     data = save({k: v.contiguous() for k, v in model.tensors.items()}, model.metadata)
-    temporary.write_bytes(data)
-    temporary.replace(path)
+    try:
+        temporary.write_bytes(data)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

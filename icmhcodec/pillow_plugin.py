@@ -26,7 +26,7 @@ FORMAT = "ICM"
 MIME = "image/x-icm"
 EXTENSION = ".icm"
 OPTIONS = ("tasks", "quality", "bpp", "size", "task_size", "profile", "with_human", "portable",
-           "skip", "strip", "masks", "effort")  # fmt: skip
+           "skip", "strip", "masks", "effort", "tile")  # fmt: skip
 _MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 _METADATA = {"iCCp": "icc_profile", "eXIf": "exif", "xMPp": "xmp"}
 

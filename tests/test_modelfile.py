@@ -1,3 +1,4 @@
+import errno
 import json
 import subprocess
 import sys
@@ -54,3 +55,35 @@ def test_headers_that_are_none_are_refused(tmp_path: Path, header: bytes) -> Non
 def test_summaries_need_no_torch() -> None:
     code = "import icmhcodec.modelfile, sys; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_file_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(self: Path, data: bytes) -> int:
+        self.touch()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", full)
+        with pytest.raises(OSError, match="No space"):
+            modelfile.write(tmp_path / "x.safetensors", model())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_processes_that_write_one_file_do_not_meet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, parts = tmp_path / "x.safetensors", []
+    write_bytes = Path.write_bytes
+
+    def overtaken(self: Path, data: bytes) -> int:
+        parts.append(self)
+        written = write_bytes(self, data)
+        if len(parts) == 1:
+            modelfile.write(path, model())
+        return written
+
+    monkeypatch.setattr(Path, "write_bytes", overtaken)
+    modelfile.write(path, model())
+    assert len(set(parts)) == 2
+    assert [p.name for p in tmp_path.iterdir()] == ["x.safetensors"]
+    assert modelfile.read(path).id == "x-1"

@@ -144,3 +144,10 @@ def test_opening_needs_no_torch(tmp_path: Path) -> None:
         "assert Image.open(sys.argv[1]).size == (50, 40); assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", script, tmp_path / "a.icm"], check=True)
+
+
+def test_a_picture_is_saved_in_tiles() -> None:
+    image = Image.fromarray(RNG.integers(0, 256, (70, 130, 3), dtype=np.uint8))
+    data = saved(image, tile=64)
+    assert data == Codec(BASE).encode(image, tile=64).data
+    assert data != Codec(BASE).encode(image).data

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from importlib import import_module
@@ -85,7 +86,7 @@ def _actors(ray: Any, start: Callable[[], Work[T, R]], number: int, gpu: bool) -
     if gpu:
         if not resources.get("GPU"):
             raise UsageError("--device cuda: the Ray cluster has no GPU")
-        options["num_gpus"] = min(1.0, resources["GPU"] / number)
+        options["num_gpus"] = 1 / math.ceil(number / int(resources["GPU"]))  # whole ones each
     actor = ray.remote(_Worker).options(**options)
     actors = [actor.remote(start) for _ in range(number)]
     try:

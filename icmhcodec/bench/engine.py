@@ -24,6 +24,7 @@ from icmhcodec.bench.clips.networks import ClipNetwork
 from icmhcodec.bench.contract import AnyCodec, Clips, Observation, Resources, Sample
 from icmhcodec.errors import IcmhError, UsageError
 from icmhcodec.pipeline import jobs
+from icmhcodec.pipeline.networks import usable
 from icmhcodec.tasks.contract import RecognitionNetwork, load_network
 
 Step = tuple[str, float]  # codec by label, and point
@@ -118,7 +119,8 @@ def prepare(
     """
     if threads is not None:
         torch.set_num_threads(threads)
-    seeing = None if network is None else load_network(network).to(device)
+    place = usable(device)
+    seeing = None if network is None else load_network(network).to(place)
     tasks = () if seeing is None else (seeing.task,)
     side = seeing.side or None if seeing else None
     resources = Resources(threads, device)

@@ -20,12 +20,14 @@ if TYPE_CHECKING:
 
 COLUMNS = ("part", ">bytes", ">kbit/s", ">share")  # and the shares of latents
 MAKERS = ("part", "made with")
-_BEGINNING = 14  # signature, version, type of the first chunk
+_BEGINNING = 14  # bytes: signature, version, type of the first chunk
 
 
 def is_sequence(source: Path) -> bool:
     """Whether a file or stdin begins as a sequence does."""
-    return files.beginning(source, _BEGINNING)[10:] == b"SEQH"
+    from icmhcodec.container import video
+
+    return video.is_sequence(files.beginning(source, _BEGINNING))
 
 
 def split(

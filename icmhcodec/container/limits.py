@@ -10,6 +10,7 @@ class Limits:
     """Upper bounds that are checked before anything is allocated; a caller may raise them."""
 
     pixels: int = 178_956_970
+    frame: int = 1 << 25  # pixels of a frame of a sequence, which is decoded as a whole
     side: int = 1 << 20
     groups: int = 16
     layers: int = 64

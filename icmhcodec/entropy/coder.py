@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+import threading
 import zlib
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -45,6 +46,7 @@ HYPER_LIMIT = 2**11  # symbols of the hyper-latent lie in [-2^11, 2^11]
 PRECISION = 16
 MOST_ENTRIES = 512  # values of one table, the escape aside: the decoder's search is linear
 FEWEST = 3  # symbols of a stream: the encoder's buffer is too short for fewer
+_loading = threading.Lock()
 
 Integers = npt.NDArray[Any]
 
@@ -110,6 +112,12 @@ def _check_tables(cdfs: Integers, lengths: Integers, offsets: Integers) -> None:
 
 @cache
 def _extension() -> Any:
+    """CompressAI's module of coders; threads that come at once get the same."""
+    with _loading:
+        return _load_extension()
+
+
+def _load_extension() -> Any:
     """Load `compressai.ans` from its file: importing the package itself takes seconds."""
     if sys.byteorder != "little":
         raise IcmhError("range coder: CompressAI's streams are defined on little-endian machines")

@@ -128,6 +128,8 @@ def atomic_path(path: str | os.PathLike[str], *, force: bool = False) -> Iterato
         _rename(temporary, target, force)
     except FileExistsError:
         raise ExistsError(f"{path} exists; --force overwrites it") from None
+    except BrokenPipeError:  # of another output, whose reader has gone
+        raise
     except OSError as error:
         raise IcmhError(f"{path}: cannot be written: {error.strerror or error}") from error
     finally:
@@ -139,8 +141,10 @@ def atomic_path(path: str | os.PathLike[str], *, force: bool = False) -> Iterato
 def atomic_stream(path: str | os.PathLike[str], *, force: bool = False) -> Iterator[BinaryIO]:
     """A stream to a file that gets its name when no error comes up; see `atomic_path`.
 
-    A device or pipe is written to as it is.
+    A device or pipe is written to as it is; a folder is a UsageError.
     """
+    if Path(path).is_dir():
+        raise UsageError(f"{path} is a folder; name a file in it")
     if Path(path).exists() and not Path(path).is_file():
         with Path(path).open("wb") as stream:
             yield stream
@@ -151,7 +155,15 @@ def atomic_stream(path: str | os.PathLike[str], *, force: bool = False) -> Itera
 
 def _rename(temporary: Path, target: Path, force: bool) -> None:
     if force and target.is_dir():
-        _remove(target)
+        before = target.with_name(f".icmh-{secrets.token_hex(8)}.old")
+        target.rename(before)
+        try:
+            temporary.replace(target)
+        except BaseException:
+            before.rename(target)
+            raise
+        _remove(before)
+        return
     if force or temporary.is_dir():
         temporary.replace(target)
         return

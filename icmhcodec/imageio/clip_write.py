@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -27,6 +28,7 @@ CODECS = {"x264": "libx264", "ffv1": "ffv1"}
 CRF = 16  # x264's; what is lost is not seen
 STDOUT = "-"
 # Encoders that open streams of these codecs; those of others have their codec's name.
+_FRAME = re.compile(r"[0-9]{6,}\.png")  # what a folder of frames holds
 _ENCODERS = {"opus": "libopus", "mp3": "libmp3lame", "vorbis": "libvorbis"}
 
 
@@ -68,6 +70,8 @@ class ClipWriter:
             if self.name == "stdout":
                 place: Any = sys.stdout.buffer
             else:
+                if folder and force:
+                    _refuse_foreign(Path(target))
                 place = self._stack.enter_context(atomic_path(target, force=force))
             self._inner: _Folder | _File
             if folder:
@@ -133,6 +137,17 @@ class ClipWriter:
 
 class _AbandonedError(Exception):
     """The writing was given up."""
+
+
+def _refuse_foreign(folder: Path) -> None:
+    """UsageError where a folder that is to be replaced holds anything but frames of a clip."""
+    if not folder.is_dir():
+        return
+    foreign = (path for path in folder.iterdir() if not _FRAME.fullmatch(path.name))
+    if other := next(foreign, None):
+        raise UsageError(
+            f"{folder} holds {other.name}, which is no frame of a clip; name another folder"
+        )
 
 
 class _Folder:
@@ -212,7 +227,7 @@ class _File:
             )
             stream.layout = audio.layout
             stream.codec_context.open()
-        except (av.FFmpegError, ValueError) as error:
+        except (av.FFmpegError, ValueError, AttributeError, OverflowError) as error:
             kind = self._container.format.name
             raise IcmhError(
                 f"{self._name}: {kind} cannot hold sound of {audio.codec} unchanged; "

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from icmhcodec import container
 from icmhcodec.adapters import bundles
-from icmhcodec.codecs.contract import BaseCodec
+from icmhcodec.codecs.contract import QUALITY_UNIT, BaseCodec
 from icmhcodec.codecs.transforms import Adapters
 from icmhcodec.container import (
     DEFAULT_LIMITS,
@@ -42,7 +42,6 @@ UNTILED = 1 << 24  # pixels of the largest picture that is not tiled unless this
 TILE = 1024  # pixels of a tile's side
 SAMPLE, PATCH = 1 << 20, 128  # pixels of a sample of a large picture, and of its patches' sides
 PROFILES = ("scalable", "machine")
-QUALITY_UNIT = 256
 ALPHA = "aLPh"
 
 

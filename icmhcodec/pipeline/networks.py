@@ -35,17 +35,23 @@ def default_precision(device: str = "cpu") -> str:
     return f"bfloat16 up to quality {HIGHEST_BFLOAT16_QUALITY / 256:g}, float32 above"
 
 
+def usable(device: str) -> torch.device:
+    """A device by name; UsageError where torch cannot use it."""
+    try:
+        found = torch.device(device)
+        torch.empty(0, device=found)
+    except (RuntimeError, AssertionError) as error:
+        raise UsageError(f"device '{device}': torch cannot use it here") from error
+    return found
+
+
 class Networks:
     """Loads each network once; UsageError for a device or precision that there is not."""
 
     def __init__(self, device: str, precision: str) -> None:
         if precision not in PRECISIONS:
             raise UsageError(f"precision '{precision}': one of {', '.join(PRECISIONS)}")
-        try:
-            self.device = torch.device(device)
-            torch.empty(0, device=self.device)
-        except (RuntimeError, AssertionError) as error:
-            raise UsageError(f"device '{device}': torch cannot use it here") from error
+        self.device = usable(device)
         self._precision = precision
         self._codecs: dict[tuple[bytes, torch.dtype], BaseCodec] = {}
         self._named: dict[tuple[str, torch.dtype], BaseCodec] = {}

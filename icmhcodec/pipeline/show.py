@@ -31,7 +31,7 @@ HUMAN_COLOUR, *TASK_COLOURS = colours.KINDS
 SIDE_COLOURS = {"header": "#4a4f57", "hyper": "#9aa0a8"}
 OTHER_COLOUR = "#c9cdd3"
 WARNING = "#d55e00"
-ADAPTED = {"decoder": "in the decoder", "picture": "on the decoded picture"}
+ADAPTED = {"decoder": "in the decoder", "task adapter": "on the decoded picture"}
 
 Info = dict[str, Any]
 

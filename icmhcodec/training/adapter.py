@@ -94,6 +94,10 @@ class TaskRecipe(Recipe):
                 bool(self.encoder or self.decoder or self.hyper or self.predictor != NONE),
                 "there is nothing to train",
             ),
+            (
+                self.predictor != NONE or self.alone == 0,
+                "alone is the predictor's share, and there is none",
+            ),
         ):
             if not holds:
                 raise UsageError(f"recipe: {message}")

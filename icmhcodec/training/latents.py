@@ -31,6 +31,7 @@ from icmhcodec.entropy.model import (
 from icmhcodec.entropy.tables import scale_table
 from icmhcodec.errors import UsageError
 from icmhcodec.training import losses
+from icmhcodec.training.network import rounded
 
 SCALE_TABLE = torch.tensor(scale_table())
 LOWEST_SCALE = scale_table()[0]
@@ -191,17 +192,17 @@ class Coder:
             y = self.codec.analysis(x, encoder).float() * gain
             z = self._hyper_analysis(y, hyper).float()
             scale, mean = self.twin(
-                _round(z - self._medians) + self._medians, hyper.synthesis if hyper else ()
+                rounded(z - self._medians) + self._medians, hyper.synthesis if hyper else ()
             )
             index = torch.bucketize(scale.detach().contiguous(), self._thresholds)
-            symbols = _round(y - mean)
+            symbols = rounded(y - mean)
             if learns and noisy:
                 rate_scale = losses.lower_bound(scale, LOWEST_SCALE)
                 bits = losses.gaussian_bits(y - mean + _noise(y), rate_scale)
                 side_bits = self._side_bits(z + _noise(z))
             else:
                 bits = losses.gaussian_bits(symbols, SCALE_TABLE.to(y.device)[index])
-                side_bits = self._side_bits(_round(z - self._medians) + self._medians)
+                side_bits = self._side_bits(rounded(z - self._medians) + self._medians)
             coded = (index >= self.codec.default_skip).float()
         return Latent(symbols, mean, index, bits, coded, inverse, side_bits)
 
@@ -238,11 +239,6 @@ def adapted_hyper_analysis(codec: BaseCodec, y: Tensor, adapters: Sequence[Adapt
         if isinstance(layer, nn.LeakyReLU):
             z = next(left)(z).to(z.dtype)
     return z.float()
-
-
-def _round(values: Tensor) -> Tensor:
-    """Rounded values with the gradient of the values."""
-    return values + (torch.round(values) - values).detach()
 
 
 def _noise(values: Tensor) -> Tensor:

@@ -180,12 +180,12 @@ class Network(nn.Module):
         y = self.g_a(x).float() * gain
         z = self.h_a(y.to(x.dtype)).float()
         median = self.eb.med[None, :, None, None]
-        z_hat = _round(z - median) + median
+        z_hat = rounded(z - median) + median
         of_z = self.eb(z_hat if noise is None else z + noise[1])
         scale, mean = self.h_s(z_hat.to(x.dtype)).float().chunk(2, 1)
         scale = losses.lower_bound(scale, 0.11)
         residual = y - mean
-        symbols = _round(residual)
+        symbols = rounded(residual)
         bits = losses.gaussian_bits(symbols if noise is None else residual + noise[0], scale)
         if skip:
             coded = scale.detach() > skip
@@ -243,7 +243,7 @@ def of_exported(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return state | {"eb.med": quantiles[:, 1], "eb.tails": quantiles[:, ::2]}
 
 
-def _round(values: Tensor) -> Tensor:
+def rounded(values: Tensor) -> Tensor:
     """Rounded values with the gradient of the values."""
     return values + (torch.round(values) - values).detach()
 

@@ -55,12 +55,13 @@ class Photos:
         if photo.offset < 0:
             return _decode(Path(photo.path))
         size = photo.height * photo.width * 3
-        stored = _mapped(self.cache)[photo.offset : photo.offset + size]
+        stored = mapped(self.cache)[photo.offset : photo.offset + size]
         return stored.reshape(photo.height, photo.width, 3)
 
 
-@lru_cache(maxsize=1)
-def _mapped(path: Path) -> Pixels:
+@lru_cache(maxsize=2)  # photos and clips
+def mapped(path: Path) -> Pixels:
+    """The bytes of a file of decoded pixels, as they are needed."""
     return np.memmap(path, np.uint8, "r")
 
 
@@ -112,15 +113,17 @@ def _cached(paths: Sequence[Path], cache: Path, limit: int) -> list[Photo]:
         for path in paths:
             try:
                 pixels = _decode(path)
-            except (OSError, ValueError, Image.DecompressionBombError):
+            except Exception:  # Pillow raises nearly everything for broken files
                 continue
             height, width = pixels.shape[:2]
             fits = file.tell() + pixels.size <= limit
             photos.append(Photo(str(path.resolve()), height, width, file.tell() if fits else -1))
             if fits:
                 file.write(pixels.data)
+    index.unlink(missing_ok=True)  # of what stood there before
     part.replace(cache / CACHE)
-    index.write_text(json.dumps({"key": key, "photos": [asdict(photo) for photo in photos]}))
+    part.write_text(json.dumps({"key": key, "photos": [asdict(photo) for photo in photos]}))
+    part.replace(index)
     return photos
 
 

@@ -54,19 +54,22 @@ def total(values: Sequence[float], device: torch.device) -> list[float]:
 
 
 def choose_device(name: str) -> torch.device:
-    """The device of that name; "auto" is this process's GPU where there is one, else the CPU.
+    """The device of that name; "auto" is a GPU where there is one, else the CPU.
+
+    Of several GPUs each of torchrun's processes has its own, unless the name has a number.
 
     UsageError where torch cannot use it.
     """
     if name == "auto":
-        local = os.environ.get("LOCAL_RANK", "0")
-        name = f"cuda:{local}" if torch.cuda.is_available() else "cpu"
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda":
+        name = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
     try:
         device = torch.device(name)
         torch.empty(0, device=device)
         if device.type == "cuda":
             torch.cuda.set_device(device)
             torch.backends.cudnn.benchmark = True  # crops are of one size
-    except (RuntimeError, AssertionError) as error:
+    except (RuntimeError, AssertionError, ValueError) as error:
         raise UsageError(f"device '{name}': torch cannot use it here") from error
     return device

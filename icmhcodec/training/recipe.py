@@ -19,6 +19,15 @@ MULTIPLE = 64  # sides of pictures are multiples of the hyper-latent's stride
 FOLDER = Path(__file__).parent / "recipes"
 
 
+def described(values: Mapping[str, object]) -> str:
+    """A recipe's values in a line, as they stand in a file's metadata."""
+
+    def text(value: object) -> str:
+        return "/".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+    return ", ".join(f"{key} {text(value)}" for key, value in values.items())
+
+
 @dataclass(frozen=True)
 class Recipe:
     """What holds for every kind of run; shares are of the whole schedule.

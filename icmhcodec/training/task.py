@@ -24,6 +24,7 @@ from icmhcodec.masks.predictor import INPUT_SIDE, LEVELS, LONG_SIDES
 from icmhcodec.tasks.contract import RecognitionNetwork
 from icmhcodec.training import loop, losses, photos
 from icmhcodec.training.loop import Point, Validation
+from icmhcodec.training.recipe import Recipe, described
 
 Features = Callable[[Tensor], Sequence[Tensor]]
 
@@ -250,20 +251,15 @@ class TaskRun(loop.Run):
         return report(before, self.curve(crops), self.ends)
 
 
-def provenance(steps: int, seconds: float, recipe: object, about: dict[str, str]) -> dict[str, str]:
+def provenance(steps: int, seconds: float, recipe: Recipe, about: dict[str, str]) -> dict[str, str]:
     """What a file's metadata say of how it was trained."""
-    described = asdict(recipe)  # type: ignore[call-overload]
     return {
-        "recipe": ", ".join(f"{key} {_text(value)}" for key, value in described.items()),
+        "recipe": described(asdict(recipe)),
         "steps": str(steps),
         "seconds": f"{seconds:.0f}",
         "icmh": __version__,
         **about,
     }
-
-
-def _text(value: object) -> str:
-    return "/".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
 def targets(network: RecognitionNetwork[Any], what: str) -> Features:

@@ -135,11 +135,6 @@ class VideoRecipe(Recipe):
 _KNOWN = ", ".join(KERNEL_OPTIMISERS)
 
 
-def load_recipe(name: str) -> VideoRecipe:
-    """A recipe of the package by name, or of a TOML file; UsageError for a bad one."""
-    return recipe.load_as(VideoRecipe, name, FOLDER)
-
-
 class Run(loop.Run):
     """A training run of a video codec."""
 
@@ -154,10 +149,12 @@ class Run(loop.Run):
         device: torch.device,
         intra: Network,
         start: VideoNetwork | None = None,
+        base: str = "",
     ) -> None:
         """Start from given weights, or anew; `intra` is the picture codec of first frames.
 
-        A fresh DVC's residual coder starts as the picture codec.
+        `base` is that one's fingerprint, by which a run goes on. A fresh DVC's residual coder
+        starts as the picture codec.
         """
         torch.manual_seed(recipe.seed)
         low, high = recipe.lambdas
@@ -168,9 +165,13 @@ class Run(loop.Run):
             if recipe.architecture == "dvc":
                 video_network.start_residual(trained, intra.state_dict())
         super().__init__(recipe, trained, device)
-        self.intra = intra.to(device).eval().requires_grad_(False)
+        self.intra, self.base = intra.to(device).eval().requires_grad_(False), base
         self.skips = 0.0, network.skip_scale(recipe.skip)
         self._set_optimizers()
+
+    def identity(self) -> dict[str, str]:
+        """Kind and picture codec."""
+        return {**super().identity(), "base": self.base}
 
     def _set_optimizers(self) -> None:
         recipe = self.recipe

@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -58,13 +58,8 @@ class Clips:
     def pixels(self, clip: Clip) -> Pixels:
         """All frames [T,H,W,3] of a clip, mapped."""
         shape = clip.frames, clip.height, clip.width, 3
-        stored = _mapped(self.cache)[clip.offset : clip.offset + int(np.prod(shape))]
+        stored = photos.mapped(self.cache)[clip.offset : clip.offset + int(np.prod(shape))]
         return stored.reshape(shape)
-
-
-@lru_cache(maxsize=1)
-def _mapped(path: Path) -> Pixels:
-    return np.memmap(path, np.uint8, "r")
 
 
 def find(folder: Path) -> list[Path]:
@@ -120,8 +115,10 @@ def _cached(paths: Sequence[Path], cache: Path, limit: int) -> list[Clip]:
                 count += 1
             if shape and count:
                 clips.append(Clip(path.name, count, shape[0], shape[1], offset))
+    index.unlink(missing_ok=True)  # of what stood there before
     part.replace(cache / CACHE)
-    index.write_text(json.dumps({"key": key, "clips": [asdict(clip) for clip in clips]}))
+    part.write_text(json.dumps({"key": key, "clips": [asdict(clip) for clip in clips]}))
+    part.replace(index)
     return clips
 
 

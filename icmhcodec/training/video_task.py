@@ -86,11 +86,6 @@ class VideoTaskRecipe(Recipe):
         return self.ahead + self.frames
 
 
-def load_recipe(name: str) -> VideoTaskRecipe:
-    """A recipe of the package by name, or of a TOML file; UsageError for a bad one."""
-    return recipe.load_as(VideoTaskRecipe, name, FOLDER)
-
-
 class Trained(nn.Module):
     """The trained parts: a predictor for each latent, and the adapter of frames."""
 
@@ -216,8 +211,9 @@ class Run(loop.Run):
         self.settle()
 
     def identity(self) -> dict[str, str]:
-        """Kind and codec."""
-        return {**super().identity(), "base": self.codec.fingerprint.hex()}
+        """Kind and codecs."""
+        codecs = {"base": self.codec.fingerprint.hex(), "intra": self.intra.fingerprint.hex()}
+        return {**super().identity(), **codecs}
 
     @torch.no_grad()
     def settle(self) -> None:

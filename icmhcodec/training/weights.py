@@ -13,7 +13,7 @@ from icmhcodec.errors import FormatError, UsageError
 from icmhcodec.training import loop, network
 from icmhcodec.training.base import Run
 from icmhcodec.training.network import Network
-from icmhcodec.training.recipe import BaseRecipe
+from icmhcodec.training.recipe import BaseRecipe, described
 
 
 def read(path: Path, recipe: BaseRecipe) -> Network:
@@ -44,7 +44,7 @@ def read_trained(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     if "widened" in about:
         start += f", its latent widened to {about['widened']} channels"
     provenance = {
-        "recipe": ", ".join(f"{key} {_text(value)}" for key, value in recipe.items()),
+        "recipe": described(recipe),
         "data": f"{about['data']}: {about['photos']} photos, {about['held_out']} held out",
         "steps": str(state["steps"]),
         "seconds": f"{state['seconds']:.0f}",
@@ -55,7 +55,3 @@ def read_trained(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         "icmh": __version__,
     }
     return state["average"], provenance
-
-
-def _text(value: object) -> str:
-    return "/".join(map(str, value)) if isinstance(value, list | tuple) else str(value)

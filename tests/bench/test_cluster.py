@@ -11,6 +11,7 @@ from dataclasses import replace
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -139,3 +140,46 @@ def test_without_ray_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(UsageError, match=r"icmhcodec\[ray\]"):
         list(cluster.run([1], failing, address="auto"))
+
+
+class FakeRay:
+    """A cluster of which only resources matter: what its workers ask for."""
+
+    def __init__(self, cores: float, gpus: float) -> None:
+        self.resources = {"CPU": cores, "GPU": gpus}
+        self.asked: list[dict[str, float]] = []
+
+    def cluster_resources(self) -> dict[str, float]:
+        return self.resources
+
+    def remote(self, worker: object) -> FakeRay:
+        return self
+
+    def options(self, **options: float) -> FakeActor:
+        self.asked.append(options)
+        return FakeActor()
+
+    def get(self, results: object) -> None:
+        pass
+
+    exceptions = SimpleNamespace(RayTaskError=KeyError, RayError=KeyError)
+
+
+class FakeActor:
+    def remote(self, *_: object) -> FakeActor:
+        return self
+
+    @property
+    def ready(self) -> FakeActor:
+        return self
+
+
+@pytest.mark.parametrize(("gpus", "number"), [(1, 1), (1, 6), (4, 6), (4, 4), (4, 9), (8, 3)])
+def test_workers_find_room_on_whole_gpus(gpus: int, number: int) -> None:
+    ray = FakeRay(16, gpus)
+    actors = cluster._actors(ray, lambda: None, number, gpu=True)  # type: ignore[arg-type]
+    [asked] = ray.asked
+    share = asked["num_gpus"]
+    assert len(actors) == number
+    assert share <= 1
+    assert gpus * int(1 / share + 1e-9) >= number  # as many as fit on each

@@ -176,6 +176,12 @@ def test_the_usual_baselines_are_there(monkeypatch: pytest.MonkeyPatch) -> None:
     assert engine.prepare(None, "det").specs == ("avif", "avif@net")
 
 
+def test_a_device_that_is_not_here_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "load_network", lambda name: Movable())
+    with pytest.raises(UsageError, match="device 'cuda:99': torch cannot use it here"):
+        engine.prepare(["jpeg"], "det", device="cuda:99")
+
+
 def test_a_profile_that_no_codec_has_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine, "load_network", lambda name: Movable())
     with pytest.raises(UsageError, match="--profile machine: it needs a task"):

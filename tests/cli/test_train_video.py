@@ -63,6 +63,9 @@ def test_a_codec_is_trained_added_checked_and_removed(folder: Path) -> None:
     assert model.metadata["data"] == "clips"
     assert "1 clips, 1 held out" in model.metadata["clips"]
     assert "its schedule has ended" in run(folder, *train, code=2)
+    (folder / "other.toml").write_text(RECIPE.replace("batch = 1", "batch = 2"))
+    other = [word.replace("tiny.toml", "other.toml") for word in train]
+    assert "leave --recipe out" in run(folder, *other, code=2)
     again = (*train[:6], "own-2", *train[7:], "--export")
     assert "own-2.safetensors: written" in run(folder, *again)
     assert "own-1" in run(folder, "models", "add", "@/run/own-1.safetensors")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from pathlib import Path
@@ -211,3 +212,49 @@ def test_streams_to_no_folder_and_to_devices(tmp_path: Path) -> None:
         pass
     with atomic_stream("/dev/null") as stream:
         stream.write(b"gone")
+
+
+def folder_of(path: Path, content: bytes) -> None:
+    path.mkdir()
+    (path / "a").write_bytes(content)
+
+
+def test_a_folder_is_replaced_as_a_whole(tmp_path: Path) -> None:
+    folder_of(tmp_path / "folder", b"old")
+    (tmp_path / "folder" / "b").write_bytes(b"")
+    with atomic_path(tmp_path / "folder", force=True) as path:
+        folder_of(path, b"new")
+        assert (tmp_path / "folder" / "a").read_bytes() == b"old"
+    assert names(tmp_path) == ["folder"]
+    assert [p.read_bytes() for p in (tmp_path / "folder").iterdir()] == [b"new"]
+
+
+def test_a_folder_that_cannot_be_replaced_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder_of(tmp_path / "folder", b"old")
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "replace", refuse)
+    with pytest.raises(IcmhError, match="folder: cannot be written: Permission denied"):
+        replaced(tmp_path / "folder")
+    assert names(tmp_path) == ["folder"]
+    assert (tmp_path / "folder" / "a").read_bytes() == b"old"
+
+
+def replaced(target: Path) -> None:
+    with atomic_path(target, force=True) as path:
+        folder_of(path, b"new")
+
+
+def test_a_folder_is_no_stream(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="is a folder; name a file"), atomic_stream(tmp_path):
+        pass
+
+
+def test_a_reader_of_another_output_that_has_gone_is_not_this_files(tmp_path: Path) -> None:
+    with pytest.raises(BrokenPipeError), atomic_stream(tmp_path / "a"):
+        raise BrokenPipeError
+    assert names(tmp_path) == []

@@ -401,6 +401,18 @@ def test_a_target_that_exists(tmp_path: Path) -> None:
     write(tmp_path / "folder", times=[0, 1], force=True)
     assert len(read(path)[1]) == len(read(tmp_path / "folder")[1]) == 2
     assert len(list(tmp_path.iterdir())) == 2
+    (tmp_path / "folder" / "notes.txt").write_text("of somebody")
+    with pytest.raises(UsageError, match=r"holds notes\.txt, which is no frame"):
+        ClipWriter(tmp_path / "folder", INFO, force=True)
+    assert len(list((tmp_path / "folder").iterdir())) == 3
+
+
+@pytest.mark.parametrize("codec", ["mjpeg", "subrip", "nothing"])
+def test_sound_of_what_is_no_sound(tmp_path: Path, codec: str) -> None:
+    sound = ClipAudio(codec, 48000, "mono", Fraction(1, 48000), b"")
+    with pytest.raises(IcmhError, match=f"cannot hold sound of {codec}"):
+        ClipWriter(tmp_path / "a.mkv", replace(INFO, audio=(sound,)))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_cannot_be_written(tmp_path: Path) -> None:

@@ -3,7 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from icmhcodec import container
+from icmhcodec import container, modelfile
+from icmhcodec.adapters import bundles
 from icmhcodec.errors import FormatError
 from icmhcodec.imageio import sheet
 from icmhcodec.pipeline import show as showing
@@ -11,7 +12,7 @@ from icmhcodec.pipeline.networks import Networks
 from icmhcodec.pipeline.show import show
 from icmhcodec.pipeline.tensors import as_picture
 
-from .conftest import photo
+from .conftest import photo, random_bundle
 
 
 @pytest.fixture
@@ -105,3 +106,13 @@ def test_what_adapters_did_is_said(codec, networks, said):
 )
 def test_scales_end_with_a_round_number(value, expected):
     assert showing._round(value) == pytest.approx(expected)
+
+
+def test_a_layer_says_where_its_adapters_stand(codec, networks, said, tmp_path):
+    for model in random_bundle("seg", 5, picture=True):
+        modelfile.write(tmp_path / "seg.safetensors", model)
+        bundles.add(tmp_path / "seg.safetensors")
+    data = codec.encode(photo(64, 64), tasks=["det", "seg"]).data
+    show(networks, data, "x.icm", width=800)
+    adapted = [word.split(", adapters ")[1] for word in said if ", adapters " in word]
+    assert adapted == ["in the decoder", "in the decoder and on the decoded picture"]

@@ -168,6 +168,7 @@ def test_the_hyper_path_is_an_estimate_that_nothing_is_exported_of(crops: Crops)
         ({"lambdas": (3.0, 1.0)}, "the lowest and the highest"),
         ({"width": 0}, "sizes"),
         ({"alone": 1.5}, "a share"),
+        ({"alone": 0.2}, "the predictor's share, and there is none"),
         ({"per_level": 0.0}, "a factor"),
     ],
 )

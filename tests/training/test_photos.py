@@ -22,6 +22,8 @@ def test_names_alone_hold_out_a_twentieth() -> None:
 
 def test_small_and_broken_files_are_passed(folder: Path, tmp_path: Path) -> None:
     (folder / "broken.png").write_bytes(b"\x89PNG no more")
+    whole = (folder / "00.png").read_bytes()
+    (folder / "cut.png").write_bytes(whole[:60] + bytes(40) + whole[100:])
     found = photos.load(folder, 64, tmp_path / "cache")
     names = [Path(photo.path).name for photo in (*found.training, *found.held_out)]
     assert sorted(names) == [f"{k:02}.png" for k in range(20)]
@@ -121,3 +123,33 @@ def test_input_of_crops() -> None:
     x = photos.to_input(torch.tensor([[[[0, 51, 255]]]], dtype=torch.uint8), "cpu")
     assert x.shape == (1, 3, 1, 1)
     assert torch.allclose(x.flatten(), torch.tensor([0, 0.2, 1]))
+
+
+def test_what_pillow_raises_of_a_file_does_not_end_the_reading(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decode = photos._decode
+
+    def broken(path: Path) -> photos.Pixels:
+        if path.name == "03.png":
+            raise SyntaxError("broken PNG file")
+        return decode(path)
+
+    monkeypatch.setattr(photos, "_decode", broken)
+    found = photos.load(folder, 64, tmp_path)
+    assert len(found.training) + len(found.held_out) == 19
+
+
+def test_pixels_without_their_index_are_decoded_anew(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = photos.load(folder, 64, tmp_path)
+    (folder / "00.png").rename(tmp_path / "away.png")
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_text", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            photos.load(folder, 64, tmp_path)
+    (tmp_path / "away.png").rename(folder / "00.png")  # as it was
+    again = photos.load(folder, 64, tmp_path)
+    assert len(again.training) + len(again.held_out) == 20
+    assert all(np.array_equal(again.pixels(p), first.pixels(p)) for p in again.training)

@@ -77,3 +77,24 @@ def test_devices() -> None:
     for name in ("cuda:99", "abacus"):
         with pytest.raises(UsageError, match=f"device '{name}': torch cannot use it"):
             processes.choose_device(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "rank", "chosen"), [("cuda", "1", "cuda:1"), ("cuda:2", "1", "cuda:2")]
+)
+def test_each_process_has_a_gpu_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, name: str, rank: str, chosen: str
+) -> None:
+    used: list[torch.device] = []
+    monkeypatch.setenv("LOCAL_RANK", rank)
+    monkeypatch.setattr(torch, "empty", lambda *_, device: None)
+    monkeypatch.setattr(torch.cuda, "set_device", used.append)
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", False)
+    assert processes.choose_device(name) == torch.device(chosen)
+    assert used == [torch.device(chosen)]
+
+
+def test_a_device_that_is_not_here_is_named() -> None:
+    for name in ("cuda:99", "gpu", "meta:x"):
+        with pytest.raises(UsageError, match=f"device '{name}'"):
+            processes.choose_device(name)

@@ -10,6 +10,7 @@ import torch
 from icmhcodec.codecs.video import registry
 from icmhcodec.errors import FormatError, UsageError
 from icmhcodec.training import loop, photos, recipe, video, video_network
+from icmhcodec.training.recipe import load_as
 from icmhcodec.training.video import Run, VideoRecipe
 from icmhcodec.training.video_clips import Sequences
 from tests.codecs.video.tiny import SIZES, tiny_network
@@ -158,8 +159,8 @@ def test_a_fresh_dvc_starts_from_the_picture_codec() -> None:
 
 def test_recipes_are_those_of_the_package() -> None:
     for name in recipe.names(video.FOLDER):
-        assert isinstance(video.load_recipe(name), VideoRecipe)
-    assert video.load_recipe("cpu").minutes == 240
+        assert isinstance(load_as(VideoRecipe, name, video.FOLDER), VideoRecipe)
+    assert load_as(VideoRecipe, "cpu", video.FOLDER).minutes == 240
     for wrong in ({"architecture": "ssf"}, {"frames": 1}, {"flow": -0.1}, {"optimiser": "sgd"},
                   {"lambdas": (1.0, 0.5)}, {"inner": 0}, {"motion_channels": (1,)},
                   {"skip": 64}, {"synthetic": 2.0}):  # fmt: skip
@@ -167,3 +168,12 @@ def test_recipes_are_those_of_the_package() -> None:
             replace(TINY, **wrong)
     with pytest.raises(UsageError, match="one of dvc, fvc"):
         video_network.fresh("ssf", SIZES)
+
+
+def test_a_run_on_another_picture_codec_is_refused(tmp_path: Path) -> None:
+    run = Run(tiny_run().recipe, torch.device("cpu"), tiny_picture_network(), base="aa")
+    run.save(tmp_path / loop.STATE)
+    run.load(tmp_path / loop.STATE)
+    run.base = "bb"
+    with pytest.raises(UsageError, match="of another base, aa"):
+        run.load(tmp_path / loop.STATE)

@@ -22,6 +22,7 @@ from icmhcodec.masks import video as video_masks
 from icmhcodec.masks.light import LightNet
 from icmhcodec.masks.predictor import Condition
 from icmhcodec.training import loop, photos, recipe, task, video_task
+from icmhcodec.training.recipe import load_as
 from icmhcodec.training.video import as_sequences
 from icmhcodec.training.video_clips import Sequences
 from icmhcodec.training.video_task import Run, VideoTaskRecipe
@@ -207,7 +208,7 @@ def test_a_state_of_another_codec_is_refused(tmp_path: Path) -> None:
 
 def test_recipes() -> None:
     for name in recipe.names(video_task.FOLDER):
-        assert isinstance(video_task.load_recipe(name), VideoTaskRecipe)
+        assert isinstance(load_as(VideoTaskRecipe, name, video_task.FOLDER), VideoTaskRecipe)
     for wrong in ({"frames": 1}, {"alone": 0.0}, {"lambdas": (3.0, 1.0)}, {"width": 0}):
         with pytest.raises(UsageError, match="recipe"):
             replace(TINY, **wrong)  # type: ignore[arg-type]

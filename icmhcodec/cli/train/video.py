@@ -107,14 +107,14 @@ def command(
     if threads is not None:
         torch.set_num_threads(threads)
     place, state = processes.choose_device(device), out / loop.STATE
-    chosen = recipe_name or ("gpu" if place.type == "cuda" else "cpu")
+    named, chosen = bool(recipe_name), recipe_name or ("gpu" if place.type == "cuda" else "cpu")
     run: video.Run | video_task.Run
     if task_name is None:
-        recipe = _recipe(video.VideoRecipe, video.FOLDER, chosen, state, minutes, workers)
+        recipe = _recipe(video.VideoRecipe, video.FOLDER, chosen, named, state, minutes, workers)
         run = _codec_run(recipe, base, place)
     else:
         kind = video_task.VideoTaskRecipe
-        task_recipe = _recipe(kind, video_task.FOLDER, chosen, state, minutes, workers)
+        task_recipe = _recipe(kind, video_task.FOLDER, chosen, named, state, minutes, workers)
         run = _task_run(task_recipe, base, codec, task_name, network, place)
     if state.exists():
         run.load(state)
@@ -147,15 +147,21 @@ R = TypeVar("R", bound="Recipe")
 
 
 def _recipe(
-    kind: type[R], packaged: Path, name: str, state: Path, minutes: float | None,
+    kind: type[R], packaged: Path, name: str, named: bool, state: Path, minutes: float | None,
     workers: int | None,
 ) -> R:  # fmt: skip
-    """The recipe of that name, or that of a run that goes on, with what was given beside it."""
+    """The recipe of that name, or that of a run that goes on, with what was given beside it.
+
+    UsageError where it was named and a run that goes on has another recipe.
+    """
     from icmhcodec.training import loop
     from icmhcodec.training import recipe as recipes
 
     if state.exists():
         recipe = recipes.parse(kind, loop.read_state(state)["recipe"])
+        free = {key: getattr(recipe, key) for key in ("minutes", "steps", "workers")}
+        if named and replace(recipes.load_as(kind, name, packaged), **free) != recipe:
+            raise UsageError(f"{state.parent} holds a run of another recipe; leave --recipe out")
     else:
         recipe = recipes.load_as(kind, name, packaged)
     recipe = recipe if minutes is None else replace(recipe, minutes=minutes, steps=0)
@@ -172,8 +178,9 @@ def _codec_run(recipe: VideoRecipe, base: str, device: torch.device) -> video_tr
     codec_id = registry.resolve(base)
     if codec_id not in here:
         raise UsageError(f"{base}: its weights are not here")
-    intra = network.from_tensors(modelfile.read(here[codec_id]).tensors)
-    return training.Run(recipe, device, intra)
+    model = modelfile.read(here[codec_id])
+    intra = network.from_tensors(model.tensors)
+    return training.Run(recipe, device, intra, base=model.metadata["fingerprint"])
 
 
 def _begin_with(run: video_training.Run, name: str) -> None:

@@ -21,6 +21,7 @@ from icmhcodec.container.names import HUMAN, Version, valid_name
 from icmhcodec.container.structure import SEQUENCE_VERSION, UnknownFeatureError
 from icmhcodec.errors import FormatError
 
+INT_END = 1 << 31  # ratios and rates are of numbers below it, as those of FFmpeg are
 LATENTS = ("intra", "motion", "residual")
 _SYMBOL_BYTES = 8  # more than the coder writes for a symbol and its share of a mask
 
@@ -209,6 +210,7 @@ def check_header(header: Header, limits: Limits) -> None:
     _require(len(header.audio) <= limits.audio, f"more than {limits.audio} audio streams")
     for stream in header.audio:
         _require(stream.rate > 0 and stream.time_base > 0, "an audio stream without a rate")
+        _require(stream.rate < INT_END, f"{stream.rate} samples per second")
     _require(len(header.latents) in (1, 3), f"{len(header.latents)} latents, not 1 or 3")
     single = len(header.latents) == 1
     _require(single == (header.inter is None), "a codec of P frames, but not their latents")
@@ -228,10 +230,9 @@ def _require(condition: bool, message: str) -> None:
 def _check_frames(header: Header, limits: Limits) -> None:
     size = f"frames of {header.width}x{header.height} pixels"
     _require(header.width >= 1 and header.height >= 1, f"{size} are empty")
-    within = (
-        max(header.width, header.height) <= limits.side
-        and header.width * header.height <= limits.pixels
-    )
+    within = max(
+        header.width, header.height
+    ) <= limits.side and header.width * header.height <= min(limits.frame, limits.pixels)
     _require(within, f"{size} are beyond the limit")
     if header.channels not in (1, 3):
         raise UnknownFeatureError(f"sequence header: {header.channels} channels are not known")
@@ -246,6 +247,9 @@ def _check_times(header: Header) -> None:
     _require(header.aspect > 0, "pixels without a shape")
     _require(header.rate >= 0, "a negative frame rate")
     _require(header.gop >= 1, "groups without a frame")
+    audio = (stream.time_base for stream in header.audio)
+    for ratio in (header.time_base, header.aspect, header.rate, *audio):
+        _require(max(ratio.as_integer_ratio()) < INT_END, f"{ratio} has a number of 2^31 or more")
 
 
 def _check_reference(reference: Reference | None) -> None:

@@ -112,6 +112,8 @@ class Reader:
             size += len(chunk.payload)
             if size > self._limits.metadata:
                 raise FormatError(f"metadata: more than {self._limits.metadata} bytes")
+            if len(found) == self._limits.chunks:
+                raise FormatError(f"metadata: more than {self._limits.chunks} chunks")
             self._digest.add(chunk.crc)
             found.append(Chunk(chunk.type, bytes(chunk.payload), chunk.place))
         return tuple(found), []
@@ -129,10 +131,11 @@ class Reader:
         entry = index and index.before(frame)
         if not entry or not entry.frame:
             return
-        self._stream.seek(self._origin + entry.offset)
-        self._source.jump(entry.offset)
         self._ahead, self._sought = [], True
-        with suppress(FormatError):
+        # An offset of a damaged index may be one that no file can have.
+        with suppress(FormatError, OSError, OverflowError, ValueError):
+            self._stream.seek(self._origin + entry.offset)
+            self._source.jump(entry.offset)
             chunk = next(self._chunks, None)
             if chunk is not None and chunk.type == chunks.INTRA:
                 found = frames.unpack_first(self.header, True, chunk.payload, chunk.name)

@@ -20,6 +20,9 @@ from icmhcodec.pipeline.video.clip import info_of
 from icmhcodec.pipeline.video.decode import Shown, adapters_of, decode_frames, layer_of
 from icmhcodec.pipeline.video.plan import make_plan
 
+MOST_WAITING = 1 << 26  # bytes of sound between two frames
+PACKET_BYTES = 512  # what a packet takes beside its data
+
 
 class DecodedClip:
     """Iterates once over the frames of a layer and the packets of sound, by time.
@@ -83,8 +86,12 @@ class DecodedClip:
 
     def _next_frame(self) -> Frame | None:
         """The next frame; packets before it wait."""
+        held = 0
         for item in self._items:
             if isinstance(item, AudioPacket):
+                held += len(item.data) + PACKET_BYTES
+                if held > MOST_WAITING:
+                    raise FormatError(f"more than {MOST_WAITING} bytes of sound without a frame")
                 self._waiting.append((self._read, item))
             elif isinstance(item, Frame):
                 self._read = item.number

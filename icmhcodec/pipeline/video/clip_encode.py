@@ -9,6 +9,7 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import BinaryIO, Protocol
 
+from icmhcodec.codecs.contract import QUALITY_UNIT
 from icmhcodec.container import Chunk
 from icmhcodec.container.video import AudioPacket, Frame, Header, Writer, pack_tags
 from icmhcodec.container.video.header import pack_header
@@ -18,7 +19,7 @@ from icmhcodec.pipeline.networks import Networks
 from icmhcodec.pipeline.video import rate
 from icmhcodec.pipeline.video.clip import header_fields
 from icmhcodec.pipeline.video.encode import Picture, encode_frames
-from icmhcodec.pipeline.video.plan import QUALITY_UNIT, Options, make_header, make_plan
+from icmhcodec.pipeline.video.plan import Options, make_header, make_plan
 
 Advance = Callable[[int], None]
 _CHUNK = 24  # more than the frame of a chunk takes, and the signature

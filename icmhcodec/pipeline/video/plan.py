@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from icmhcodec.adapters import bundles
-from icmhcodec.codecs.contract import BaseCodec
+from icmhcodec.codecs.contract import QUALITY_UNIT, BaseCodec
 from icmhcodec.codecs.video import registry
 from icmhcodec.codecs.video.contract import VideoCodec
 from icmhcodec.container import HUMAN, MaskKind, Reference, valid_name
@@ -23,7 +23,6 @@ from icmhcodec.pipeline.encode import parse_task
 from icmhcodec.pipeline.networks import Networks, reference_of
 from icmhcodec.pipeline.video.layers import Part, Predict
 
-QUALITY_UNIT = 256
 PROFILE = "scalable"
 
 
@@ -190,8 +189,10 @@ def _predictor_of(text: str, codec: Reference) -> Reference:
 def _predict(reference: Reference, name: str, device: torch.device) -> Predict:
     if name == LATENTS[0]:
         return lambda prior, before, condition: latent.predicted(reference, prior, condition)
-    predictor = _predictors(reference, device)[name]
-    return lambda prior, before, condition: predictor(prior.mean, prior.index, before, condition)
+    # Loaded when it is needed: layers that are not decoded do without theirs.
+    return lambda prior, before, condition: _predictors(reference, device)[name](
+        prior.mean, prior.index, before, condition
+    )
 
 
 @lru_cache(maxsize=8)

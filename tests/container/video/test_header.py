@@ -37,11 +37,15 @@ def test_names_are_codes_of_version_1_1() -> None:
         ({"width": 0}, "empty"),
         ({"width": 1 << 21}, "beyond the limit"),
         ({"width": 20_000, "height": 20_000}, "beyond the limit"),
+        ({"width": 8192, "height": 4097}, "beyond the limit"),
         ({"channels": 4}, "4 channels are not known"),
         ({"depth": 16}, "16 bits is not known"),
         ({"turns": 4}, "quarter turns"),
         ({"aspect": Fraction(0)}, "without a shape"),
         ({"time_base": Fraction(0)}, "time base of nothing"),
+        ({"time_base": Fraction(1, 1 << 31)}, "1/2147483648 has a number of 2\\^31 or more"),
+        ({"aspect": Fraction(1 << 31)}, "2147483648 has a number"),
+        ({"rate": Fraction(1 << 31, 3)}, "2147483648/3 has a number"),
         ({"gop": 0}, "groups without a frame"),
         ({"latents": HEADER.latents[:2]}, "2 latents"),
         ({"inter": None}, "not their latents"),
@@ -58,6 +62,8 @@ def test_names_are_codes_of_version_1_1() -> None:
         ({"layers": (Layer(HUMAN, (Choice(0, MaskKind.EMPTY),) * 3),)}, "masks are full"),
         ({"audio": (AUDIO,) * 17}, "more than 16"),
         ({"audio": (AudioStream("a b", 0, "mono", Fraction(1)),)}, "without a rate"),
+        ({"audio": (AudioStream("a", 1 << 31, "mono", Fraction(1)),)}, "2147483648 samples"),
+        ({"audio": (AudioStream("a", 1, "mono", Fraction(1 << 31)),)}, "2147483648 has a"),
     ],
 )
 def test_headers_that_are_refused(changes: dict[str, object], message: str) -> None:
@@ -102,3 +108,7 @@ def test_what_follows_from_a_header() -> None:
     assert HEADER.has_human
     assert HEADER.most_bytes == 1024 + 8 * (512 * 16 * 9 + 3 * 128 * 4 * 3)
     assert (HEADER.intra, HEADER.inter) == (CODEC, DVC)
+
+
+def test_frames_of_8k_are_within_the_limits() -> None:
+    check_header(replace(HEADER, width=7680, height=4320), DEFAULT_LIMITS)

@@ -5,6 +5,7 @@ import tracemalloc
 import zlib
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -13,7 +14,8 @@ from hypothesis import strategies as st
 from icmhcodec import container
 from icmhcodec.container import Chunk, Limits
 from icmhcodec.container.video import AudioPacket, Frame, Reader, Writer, inspect, join_streams
-from icmhcodec.container.video.chunks import ChunkStream, StreamChunk
+from icmhcodec.container.video.chunks import ChunkStream, StreamChunk, chunk_bytes
+from icmhcodec.container.video.index import pack_index
 from icmhcodec.errors import FormatError, NewerVersionError
 from tests.container.video.samples import (
     PRIVATE,
@@ -84,6 +86,25 @@ def test_seeking(wanted: int) -> None:
     assert first.number == wanted // 4 * 4
     assert frames(items) == frames(list(CLIP.items))[first.number :]
     assert first.number == 0 or reader.position == len(BLOB)
+
+
+@pytest.mark.parametrize("offset", [2**62, 2**63 - 1])
+@pytest.mark.parametrize("seekable", ["bytes", "file"])
+def test_an_index_that_points_nowhere_is_passed(tmp_path: Path, offset: int, seekable: str) -> None:
+    index = Reader(io.BytesIO(BLOB))
+    list(index)
+    assert index.index is not None
+    entries = (index.index.entries[0], replace(index.index.entries[-1], offset=offset))
+    wrong = replace(index.index, entries=entries)
+    size = len(chunk_bytes("INDX", chunks()[-1].place, pack_index(wrong, 0)))
+    path = tmp_path / "x.icm"
+    whole = chunk_bytes("INDX", chunks()[-1].place, pack_index(wrong, size))
+    path.write_bytes(BLOB[: BORDERS[-1]] + whole)
+    with path.open("rb") as stream:
+        reader = Reader(stream if seekable == "file" else io.BytesIO(path.read_bytes()))
+        reader.seek(9)
+        first = next(item for item in reader if isinstance(item, Frame))
+    assert first.number == 0
 
 
 def test_seeking_without_an_index_begins_at_the_beginning() -> None:
@@ -343,3 +364,10 @@ def test_joining_checks_the_whole() -> None:
     target = io.BytesIO()
     join_streams([io.BytesIO(BLOB)], target)
     assert target.getvalue() == BLOB
+
+
+def test_chunks_before_the_first_frame_are_counted() -> None:
+    blob = replace(CLIP, ancillary=[Chunk("prIv", b"")] * 4).build()
+    assert len(Reader(io.BytesIO(blob), limits=Limits(chunks=4)).ancillary) == 4
+    with pytest.raises(FormatError, match="metadata: more than 3 chunks"):
+        Reader(io.BytesIO(blob), limits=Limits(chunks=3))

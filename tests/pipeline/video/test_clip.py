@@ -17,11 +17,12 @@ from hypothesis import strategies as st
 
 import icmhcodec
 from icmhcodec.codecs.video import registry
+from icmhcodec.container import Reference
 from icmhcodec.container.video import Frame, Reader, Writer
-from icmhcodec.errors import IcmhError, UsageError
+from icmhcodec.errors import FormatError, IcmhError, MissingWeightsError, UsageError
 from icmhcodec.imageio.clip import ClipFrame, ClipInfo, ClipPacket
 from icmhcodec.pipeline.networks import Networks
-from icmhcodec.pipeline.video import plan
+from icmhcodec.pipeline.video import clip_decode, plan
 from icmhcodec.pipeline.video.clip import header_fields, info_of
 from icmhcodec.pipeline.video.clip_decode import DecodedClip
 from icmhcodec.pipeline.video.decode import check_frames, integers_of
@@ -264,3 +265,33 @@ def test_in_python(tmp_path: Path) -> None:
         icmhcodec.decode_clip(tmp_path / "none.icm", tmp_path / "x.mkv")
     with pytest.raises(UsageError, match="one layer"):
         icmhcodec.decode_clip(target, tmp_path / "x.mkv", task="det", human=True)
+
+
+def test_a_layer_is_decoded_without_the_predictors_of_others(
+    networks: Networks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = coded(networks, replace(LAYERED, tasks=("det", "seg")))
+    expected, _, _ = decoded(networks, data, task="det")
+    original = plan._predictors
+
+    def lacking(reference: Reference, device: torch.device) -> object:
+        if reference.id.startswith("seg"):
+            raise MissingWeightsError(f"predictor {reference.id} is not here")
+        return original(reference, device)
+
+    monkeypatch.setattr(plan, "_predictors", lacking)
+    assert same(decoded(networks, data, task="det")[0], expected)
+    with pytest.raises(MissingWeightsError, match="predictor seg-"):
+        decoded(networks, data, task="seg")
+
+
+def test_sound_that_waits_for_a_frame_is_bounded(
+    networks: Networks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = coded(networks)
+    held = 4 * (clip_decode.PACKET_BYTES + 2)  # the packets of two frames
+    monkeypatch.setattr(clip_decode, "MOST_WAITING", held)
+    assert len(decoded(networks, data)[0]) == COUNT
+    monkeypatch.setattr(clip_decode, "MOST_WAITING", held - 1)
+    with pytest.raises(FormatError, match="bytes of sound without a frame"):
+        decoded(networks, data)
