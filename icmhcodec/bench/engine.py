@@ -119,8 +119,8 @@ def prepare(
     """
     if threads is not None:
         torch.set_num_threads(threads)
-    place = usable(device)
-    seeing = None if network is None else load_network(network).to(place)
+    usable(device)  # or it says so
+    seeing = None if network is None else load_network(network).to(device)
     tasks = () if seeing is None else (seeing.task,)
     side = seeing.side or None if seeing else None
     resources = Resources(threads, device)

@@ -12,8 +12,8 @@ from typing import TypeVar
 import click
 
 from icmhcodec.cli import files
-from icmhcodec.cli.files import STREAM, Job
-from icmhcodec.cli.report import Settings, complain, describe, detail
+from icmhcodec.cli.files import Job
+from icmhcodec.cli.report import Settings, complain, describe, detail, on_terminal
 from icmhcodec.errors import ExistsError
 
 R = TypeVar("R")
@@ -46,7 +46,7 @@ def run(
         from icmhcodec.pipeline import jobs as pool
 
         # Only this process has the stdin that is meant.
-        alone = any(job.source == STREAM for job in ready)
+        alone = any(files.is_stream(job.source) for job in ready)
         number = 1 if alone else min(processes, len(ready))
         results = pool.run(ready, partial(_timed, start), jobs=number, threads=threads)
         shown = {title: len(ready)} if title and len(ready) > 1 else {}
@@ -150,7 +150,7 @@ def bars(totals: Mapping[str, int]) -> Iterator[Callable[[str, float], None]]:
         TimeRemainingColumn(),
         console=Console(stderr=True),
         # A piped stdout carries results, which must not move to the terminal with the bar.
-        redirect_stdout=sys.stdout.isatty(),
+        redirect_stdout=on_terminal(),
         transient=True,
     ) as progress:
         tasks = {title: [progress.add_task(title, total=n)] for title, n in totals.items()}

@@ -64,11 +64,11 @@ def parse_points(ctx: click.Context, param: click.Parameter, value: str | None) 
 
 def report_file(name: str, help_text: str) -> Callable[[options.F], options.F]:
     """Add an option that names a file to write."""
-    return click.option(name, metavar="FILE", type=click.Path(path_type=Path), help=help_text)
+    return click.option(name, metavar="FILE", type=options.PATH, help=help_text)
 
 
 @click.command(short_help="Compare codecs over a data set.")
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folder", type=options.PATH)
 @click.option(
     "--codecs",
     "specs",
@@ -119,7 +119,7 @@ def report_file(name: str, help_text: str) -> Callable[[options.F], options.F]:
 @click.option(
     "--cache",
     "cache_folder",
-    type=click.Path(path_type=Path),
+    type=options.PATH,
     help="Where results are kept; default: in the user's cache.",
 )
 @click.option("--no-cache", is_flag=True, help="Measure everything anew, and keep nothing.")

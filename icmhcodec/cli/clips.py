@@ -13,6 +13,7 @@ import click
 
 from icmhcodec.cli import files, tables, video
 from icmhcodec.cli.files import STREAM, Job
+from icmhcodec.cli.report import on_terminal
 from icmhcodec.errors import ExistsError, IcmhError, UsageError
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def is_clip(source: Path) -> bool:
     """Whether a file or stdin is one of moving pictures, by its name or as it begins."""
     if source.suffix.lower() in SUFFIXES or source.is_dir():
         return True
-    if source != STREAM and not source.is_file():
+    if not files.is_stream(source) and not source.is_file():
         return False
     begun = files.beginning(source, _LOOK)
     if begun[4:8] == b"ftyp":
@@ -101,8 +102,8 @@ def encode(codec: Codec, job: Job, arguments: Mapping[str, Any], *, force: bool)
     total = _total(job.source, arguments["frames"], arguments["fps"])
     with ExitStack() as stack:
         source: Any = job.source
-        if job.source == STREAM:
-            source = stack.enter_context(files.reading(STREAM))
+        if files.is_stream(job.source):
+            source = stack.enter_context(files.reading(job.source))
         advance = stack.enter_context(_bar(files.name(job.source), total))
         with files.blamed(job.source):
             stream = stack.enter_context(files.writing(job.target, force=force))
@@ -111,7 +112,7 @@ def encode(codec: Codec, job: Job, arguments: Mapping[str, Any], *, force: bool)
 
 def _total(source: Path, frames: tuple[int, int | None], fps: Any) -> int | None:
     """How many frames there may be, as far as that is known at once."""
-    if source == STREAM or not sys.stderr.isatty():
+    if files.is_stream(source) or not sys.stderr.isatty():
         return None
     from icmhcodec.imageio.clip_read import ClipReader
 
@@ -125,8 +126,8 @@ def _between(count: int | None, frames: tuple[int, int | None]) -> int | None:
     return max(0, min(ends) - start) if ends else None
 
 
-def report(job: Job, encoded: EncodedClip, as_json: bool) -> None:
-    """Say what came out, on stderr where the file itself goes to stdout."""
+def report(job: Job, encoded: EncodedClip, as_json: bool, *, err: bool) -> None:
+    """Say what came out, on stderr where a file goes to stdout."""
     layers, size = encoded.layers, encoded.size
     if as_json:
         tables.print_json({
@@ -140,7 +141,7 @@ def report(job: Job, encoded: EncodedClip, as_json: bool) -> None:
     click.echo(
         f"{files.name(job.target, 'stdout')}: {encoded.frames} frames, {size:,} bytes, "
         f"{encoded.bpp:.4f} bpp, quality {encoded.quality:.4g}, {', '.join(shares)}",
-        err=job.target == STREAM,
+        err=err,
     )
 
 
@@ -202,7 +203,7 @@ def _bar(title: str, total: int | None) -> Iterator[Advance]:
         Speed(""),
         TimeRemainingColumn(),
         console=Console(stderr=True),
-        redirect_stdout=sys.stdout.isatty(),
+        redirect_stdout=on_terminal(),
         transient=True,
     ) as progress:
         task = progress.add_task(title, total=total)

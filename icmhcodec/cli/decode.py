@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -85,7 +86,7 @@ def command(
     icmh decode scan.icm --crop 4000,2000,800,600 -o part.png
     icmh decode coded/ -o seen/ --format jpeg  a folder
     icmh decode - -o - < photo.icm | display   a pipe
-    icmh decode street.icm                     street.mp4, with its sound
+    icmh decode street.icm -o seen.mp4         a clip with its sound
     icmh decode street.icm --task det --frames 100:200 -o seen
     """
     if human and task is not None:
@@ -101,12 +102,14 @@ def command(
         return SUFFIXES.get(format_ or "", SUFFIXES["png"])
 
     planned = files.plan(inputs, [".icm"], output, suffix, f".{task}" if task else "")
+    if output is not None and _is_one_clips_folder(inputs, output, format_):
+        planned = [Job(inputs[0], Path(output))]
     moving = frozenset(job.source for job in planned if clips.is_sequence(job.source))
     if moving and jobs > 1:
         raise UsageError("--jobs is for pictures; clips are decoded one after another")
 
     def check(job: Job) -> None:
-        files.check_source(job.source)
+        files.check_icm(job.source)
         if job.source in moving:
             clips.refuse(job, {"crop": crop}, "a clip", "pictures")
             clips.check_format(job.target, format_)
@@ -140,6 +143,16 @@ def command(
     )
     title = None if moving else "decode"
     return batch.run(title, planned, check, start, finish, processes=jobs, threads=threads)
+
+
+def _is_one_clips_folder(inputs: tuple[Path, ...], output: str, format_: str | None) -> bool:
+    """Whether the output names the folder that one clip's frames go to, be it there or not."""
+    name = Path(output)
+    bare = not name.suffix and name != STREAM and not output.endswith(("/", os.sep))
+    return (
+        bare and format_ in (None, clips.FRAMES) and len(inputs) == 1
+        and clips.is_sequence(inputs[0])
+    )  # fmt: skip
 
 
 # The picture's file (None of a clip, which is written), its layer, what adapted it, warnings.

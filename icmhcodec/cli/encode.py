@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from icmhcodec.cli import batch, clips, files, options, tables
-from icmhcodec.cli.files import STREAM, Job
+from icmhcodec.cli.files import Job
 from icmhcodec.cli.report import Settings
 from icmhcodec.errors import IcmhError, UsageError
 
@@ -48,11 +48,12 @@ PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".avif")
     multiple=True,
     callback=options.parse_tasks,
     metavar="NAME[:LEVEL],...",
-    help="Put what a task needs first, in a layer of its own: det, det:2, cls,det.",
+    help="Put what a task needs first, in a layer of its own: det, det:3, cls,det. Levels are 1 "
+    "to 4, from as little as may do to more; default 2.",
 )
 @click.option(
     "--mask",
-    type=click.Path(path_type=Path),
+    type=options.PATH,
     help="Picture that is white where the one --task shall have the latent.",
 )
 @click.option(
@@ -148,7 +149,8 @@ def command(
     moving = frozenset(job.source for job in planned if clip or clips.is_clip(job.source))
     if moving and jobs > 1:
         raise UsageError("--jobs is for pictures; clips are coded one after another")
-    if as_json and any(job.target == STREAM for job in planned):
+    to_stdout = any(files.is_stdout(job.target) for job in planned)
+    if as_json and to_stdout:
         raise UsageError("--json and the file cannot share stdout; give -o FILE")
 
     def check(job: Job) -> None:
@@ -165,11 +167,11 @@ def command(
 
         if isinstance(encoded, Encoded):
             files.write(job.target, encoded.data, force=force)
-        if job.target != STREAM or settings.verbose:
+        if not files.is_stdout(job.target) or settings.verbose:
             if isinstance(encoded, Encoded):
-                _report(job, encoded, as_json)
+                _report(job, encoded, as_json, err=to_stdout)
             else:
-                clips.report(job, encoded, as_json)
+                clips.report(job, encoded, as_json, err=to_stdout)
         if not encoded.met:
             size = len(encoded.data) if isinstance(encoded, Encoded) else encoded.size
             raise IcmhError(_unmet(choices, size, encoded.quality))
@@ -226,6 +228,8 @@ def _check_choices(choices: dict[str, Any]) -> None:
         raise UsageError(f"--{goals[0]} and --{goals[1]} exclude each other; give one")
     if choices["task_size"] is not None and not choices["tasks"]:
         raise UsageError("--task-size needs a task layer; add --task NAME")
+    if choices["portable"] and not choices["tasks"]:
+        raise UsageError("--portable writes masks of task layers; add --task NAME")
     if choices["mask"] is not None and len(choices["tasks"]) != 1:
         raise UsageError("--mask says what one task gets; add one --task NAME")
     machine_only = choices["profile"] == "machine" or choices["with_human"] is False
@@ -239,8 +243,6 @@ def _arguments(choices: dict[str, Any]) -> dict[str, Any]:
     mask = arguments.pop("mask")
     if mask is not None:
         arguments["masks"] = {choices["tasks"][0].partition(":")[0]: _read_mask(mask)}
-    if arguments["quality"] is None:
-        arguments["quality"] = 4.0
     return arguments
 
 
@@ -258,9 +260,9 @@ def _encode(codec: Codec, source: Path, arguments: dict[str, Any]) -> Encoded:
     from icmhcodec import imageio
 
     try:
-        picture = imageio.read(files.read_stdin() if source == STREAM else source)
+        picture = imageio.read(files.read_stream(source) if files.is_stream(source) else source)
     except IcmhError as error:
-        raise type(error)(str(error).replace("the data", "stdin", 1)) from error
+        raise type(error)(str(error).replace("the data", files.name(source), 1)) from error
     return codec.encode(picture, **arguments)
 
 
@@ -272,8 +274,8 @@ def _unmet(choices: dict[str, Any], size: int, quality: float) -> str:
     )
 
 
-def _report(job: Job, encoded: Encoded, as_json: bool) -> None:
-    """Say what came out, on stderr where the file itself goes to stdout."""
+def _report(job: Job, encoded: Encoded, as_json: bool, *, err: bool) -> None:
+    """Say what came out, on stderr where a file goes to stdout."""
     from icmhcodec.pipeline.info import info
 
     found = info(encoded.data)
@@ -286,5 +288,5 @@ def _report(job: Job, encoded: Encoded, as_json: bool) -> None:
     click.echo(
         f"{files.name(job.target, 'stdout')}: {found['bytes']:,} bytes, {found['bpp']:.3f} bpp, "
         f"quality {encoded.quality:.4g}{shares}",
-        err=job.target == STREAM,
+        err=err,
     )

@@ -7,15 +7,29 @@ import io
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, TextIO
+from typing import Any, BinaryIO
 
 from icmhcodec.errors import ExistsError, FormatError, IcmhError, UsageError
 
 STREAM = Path("-")
 """Stands for stdin as an input and for stdout as an output."""
+
+
+def is_stream(source: Path) -> bool:
+    """Whether a source can be read once only: stdin, or a pipe."""
+    return source == STREAM or (source.exists() and not source.is_file() and not source.is_dir())
+
+
+def is_stdout(target: Path) -> bool:
+    """Whether an output is stdout, by any name but a file's."""
+    if target == STREAM or not is_stream(target) or sys.stdout is None:
+        return target == STREAM
+    with suppress(OSError, ValueError):  # a stdout of no descriptor
+        return os.path.samestat(target.stat(), os.fstat(sys.stdout.fileno()))
+    return False
 
 
 @dataclass(frozen=True)
@@ -46,7 +60,7 @@ def plan(
     sources = list(dict.fromkeys(inputs)) if whole_folders else expand(inputs, suffixes)
     bulk = not whole_folders and any(given.is_dir() or _is_glob(given) for given in inputs)
     several = len(sources) > 1 or bulk
-    folder = _folder(output, several)
+    folder = _folder(output, several, sources)
     jobs = []
     for source in sources:
         if source == STREAM:
@@ -73,7 +87,7 @@ def expand(inputs: Iterable[Path], suffixes: Sequence[str]) -> list[Path]:
 def _expand_one(given: Path, suffixes: Sequence[str]) -> list[Path]:
     if given.is_dir():
         named = (path for path in given.iterdir() if path.suffix.lower() in suffixes)
-        files = sorted(path for path in named if not path.is_dir())
+        files = sorted(p for p in named if not p.is_dir() and not p.name.startswith("."))
         if not files:
             raise UsageError(f"{given}: the folder has no {', '.join(suffixes)} file")
         return files
@@ -90,15 +104,18 @@ def _is_glob(given: Path) -> bool:
     return glob.has_magic(str(given)) and not given.exists()
 
 
-def _folder(output: str | None, several: bool) -> Path | None:
+def _folder(output: str | None, several: bool, sources: Sequence[Path]) -> Path | None:
     if output is None:
         return None
     folder = Path(output)
+    if several and not folder.is_dir() and not output.endswith(("/", os.sep)) and folder.suffix:
+        raise UsageError(f"-o {output}: several inputs need a folder; write {output}{os.sep}")
     if several and (folder == STREAM or (folder.exists() and not folder.is_dir())):
         raise UsageError(f"-o {output}: several inputs need a folder")
     if not (several or folder.is_dir() or output.endswith(("/", os.sep))):
         return None
-    folder.mkdir(parents=True, exist_ok=True)
+    if any(source == STREAM or source.exists() for source in sources):
+        folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 
@@ -107,7 +124,10 @@ def _refuse_clashes(jobs: Iterable[Job]) -> None:
     for job in jobs:
         other = sources.setdefault(job.target, job.source)
         if other != job.source:
-            raise UsageError(f"{other} and {job.source} would both become {job.target}")
+            raise UsageError(
+                f"{other} and {job.source} would both become {job.target}; "
+                "name one alone, with -o FILE"
+            )
 
 
 def check_target(target: Path, sources: Iterable[Path], *, force: bool) -> None:
@@ -118,6 +138,7 @@ def check_target(target: Path, sources: Iterable[Path], *, force: bool) -> None:
         UsageError: it is a folder, lies in none, is an input, or exists and is older than an input.
     """
     if target == STREAM:
+        _stdout()
         if sys.stdout.isatty():
             raise UsageError("binary data do not go to a terminal; use -o FILE or a pipe")
         return
@@ -127,14 +148,18 @@ def check_target(target: Path, sources: Iterable[Path], *, force: bool) -> None:
         raise UsageError(f"{target}: the folder {target.parent} does not exist; make it first")
     if not target.is_file():  # nor are devices overwritten
         return
-    if any(source != STREAM and source.exists() and source.samefile(target) for source in sources):
+    read = [source for source in sources if source.is_file()]
+    if any(source.samefile(target) for source in read):
         raise UsageError(f"{target} is the input itself; name another output")
     if force:
         return
     made = target.stat().st_mtime_ns
-    for source in sources:
-        if source != STREAM and source.exists() and source.stat().st_mtime_ns > made:
-            raise UsageError(f"{target} exists and is older than {source}; --force overwrites it")
+    for source in read:
+        if source.stat().st_mtime_ns > made:
+            older = f"{target} exists and is older than {source}"
+            if source.suffix == ".icm" and target.suffix != ".icm":
+                raise UsageError(f"{older}: is it the original? name another output with -o")
+            raise UsageError(f"{older}; --force overwrites it")
     raise ExistsError(f"{target} exists; --force overwrites it")
 
 
@@ -147,8 +172,8 @@ def read_icm(source: Path) -> bytes:
         IcmhError: it was written to meanwhile.
     """
     check_source(source)
-    if source == STREAM:
-        data = read_stdin()
+    if is_stream(source):
+        data = read_stream(source)
     else:
         from icmhcodec.imageio.atomic import read_whole
 
@@ -159,22 +184,24 @@ def read_icm(source: Path) -> bytes:
 
 
 def beginning(source: Path, size: int) -> bytes:
-    """Look at the first bytes of a file or of stdin, which loses nothing by it."""
+    """Look at the first bytes of a file, of stdin or of a pipe, which loses nothing by it."""
     check_source(source)
-    if source == STREAM:
-        begun = _looked_at() or sys.stdin.buffer.read(size)
-        _unread.append((sys.stdin, begun))
-        return begun
-    with source.open("rb") as file:
-        return file.read(size)
+    if not is_stream(source):
+        with source.open("rb") as file:
+            return file.read(size)
+    stream, begun = _taken(source)
+    begun = begun or stream.read(size)
+    _unread[source] = stream, begun
+    return begun
 
 
 @contextmanager
 def reading(source: Path) -> Iterator[BinaryIO]:
-    """Read a file or stdin as a stream."""
+    """Read a file, stdin or a pipe as a stream."""
     check_source(source)
-    if source == STREAM:
-        yield io.BufferedReader(_Stdin(_looked_at()))
+    if is_stream(source):
+        with _streaming(source) as (stream, begun):
+            yield io.BufferedReader(_Begun(stream, begun, name(source)))
         return
     with source.open("rb") as file:
         yield file
@@ -184,8 +211,9 @@ def reading(source: Path) -> Iterator[BinaryIO]:
 def writing(target: Path, *, force: bool) -> Iterator[BinaryIO]:
     """Write to a stream that becomes a whole file or none, or to stdout."""
     if target == STREAM:
-        yield sys.stdout.buffer
-        sys.stdout.buffer.flush()
+        stdout = _stdout()
+        yield stdout
+        stdout.flush()
         return
     from icmhcodec.imageio.atomic import atomic_stream
 
@@ -193,34 +221,51 @@ def writing(target: Path, *, force: bool) -> Iterator[BinaryIO]:
         yield stream
 
 
-# What was looked at of stdin, of that very one, and is still to be read.
-_unread: list[tuple[TextIO, bytes]] = []
+# Streams that were looked at, and what is still to be read of it.
+_unread: dict[Path, tuple[Any, bytes]] = {}
 
 
-def _looked_at() -> bytes:
-    stdin, begun = _unread.pop() if _unread else (sys.stdin, b"")
-    return begun if stdin is sys.stdin else b""
+def _taken(source: Path) -> tuple[Any, bytes]:
+    """A stream that can be read once, and what was looked at of it."""
+    stream, begun = _unread.pop(source, (None, b""))
+    if source != STREAM:
+        return stream or source.open("rb"), begun
+    if sys.stdin is None:
+        raise UsageError("stdin is closed; give a file, or something to read there")
+    stdin = sys.stdin.buffer
+    return stdin, begun if stdin is stream else b""
 
 
-def read_stdin() -> bytes:
-    """All of stdin, what was looked at of it included."""
-    return _looked_at() + sys.stdin.buffer.read()
+@contextmanager
+def _streaming(source: Path) -> Iterator[tuple[Any, bytes]]:
+    """The same, for as long as it is read; a pipe is closed then."""
+    stream, begun = _taken(source)
+    try:
+        yield stream, begun
+    finally:
+        if source != STREAM:
+            stream.close()
 
 
-class _Stdin(io.RawIOBase):
-    """Stdin behind what was looked at of it."""
+def read_stream(source: Path) -> bytes:
+    """All of stdin or a pipe, what was looked at of it included."""
+    with _streaming(source) as (stream, begun):
+        data: bytes = begun + stream.read()
+        return data
 
-    name = "stdin"
 
-    def __init__(self, begun: bytes) -> None:
-        self._begun = begun
+class _Begun(io.RawIOBase):
+    """A stream behind what was looked at of it."""
+
+    def __init__(self, stream: Any, begun: bytes, name: str) -> None:
+        self._stream, self._begun = stream, begun
+        self.name = name
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
-        stdin: Any = sys.stdin.buffer  # which is a buffered one, and has read1
-        data = self._begun or stdin.read1(len(buffer))
+        data = self._begun or self._stream.read1(len(buffer))
         data, self._begun = data[: len(buffer)], self._begun[len(buffer) :]
         buffer[: len(data)] = data
         return len(data)
@@ -234,6 +279,16 @@ def check_source(source: Path) -> None:
         raise UsageError(f"{source} is a folder; name a file")
     if not source.exists():
         raise UsageError(f"{source}: no such file")
+
+
+def check_icm(source: Path) -> None:
+    """Refuse what is no .icm file, before its output is thought of."""
+    from icmhcodec.container import SIGNATURE
+
+    begun = beginning(source, len(SIGNATURE))
+    # What was altered on its way is told apart when it is read.
+    if begun and not begun.startswith(SIGNATURE[: min(4, len(begun))]):
+        raise FormatError(f"{name(source)}: not an .icm file: it does not begin with the signature")
 
 
 def check_folder(folder: Path) -> None:
@@ -252,10 +307,17 @@ def write(target: Path, data: bytes, *, force: bool) -> None:
     atomic_write(target, data, force=force)
 
 
+def _stdout() -> BinaryIO:
+    if sys.stdout is None:
+        raise UsageError("stdout is closed; give -o FILE")
+    return sys.stdout.buffer
+
+
 def _write_stdout(data: bytes) -> None:
+    stdout = _stdout()
     try:
-        sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
+        stdout.write(data)
+        stdout.flush()
     except BrokenPipeError:
         raise
     except OSError as error:

@@ -13,9 +13,7 @@ from icmhcodec.errors import UsageError
 
 
 @click.command(short_help="Put parts of a file together again.")
-@click.argument(
-    "parts", nargs=-1, required=True, metavar="PART...", type=click.Path(path_type=Path)
-)
+@click.argument("parts", nargs=-1, required=True, metavar="PART...", type=options.PATH)
 @options.output("Where the whole goes.", required=True)
 @options.force
 @options.common
@@ -33,13 +31,22 @@ def command(parts: tuple[Path, ...], output: Path, force: bool) -> None:
     if parts.count(STREAM) > 1:
         raise UsageError("only one part can come from stdin")
     files.check_target(output, parts, force=force)
-    if video.is_sequence(parts[0]):
+    if _of_clips(parts):
         video.join(parts, output, force=force)
         return
     blobs = []
     for part in parts:
         with files.blamed(part):
             blobs.append(files.read_icm(part))
+            container.join(blobs[-1:])  # what is wrong with one is that one's
     whole = container.join(blobs)
     files.write(output, whole, force=force)
     detail(f"{files.name(output, 'stdout')}: {len(whole):,} bytes")
+
+
+def _of_clips(parts: tuple[Path, ...]) -> bool:
+    """Whether parts are of clips; UsageError where some are and some are of pictures."""
+    kinds = {video.is_sequence(part): files.name(part) for part in parts}
+    if len(kinds) == 2:
+        raise UsageError(f"{kinds[True]} is of a clip and {kinds[False]} of a picture")
+    return True in kinds

@@ -71,7 +71,8 @@ class Root(click.Group):
         """Run a command; Ctrl-C and a closed pipe end it with one line or none."""
         try:
             result = super().invoke(ctx)
-            sys.stdout.flush()
+            if sys.stdout is not None:
+                sys.stdout.flush()
         except KeyboardInterrupt as stop:
             complain(str(stop) or "interrupted")
             code = 143 if isinstance(stop, Terminated) else 130

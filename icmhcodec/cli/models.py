@@ -44,6 +44,8 @@ def list_(as_json: bool) -> None:
 
     here = {row["id"] for row in rows}
     others = [name for name in registry.names() if name not in here]
+    usual = (f"{name} is {codec_id}" for name, codec_id in registry.ALIASES.items())
+    click.echo(f"taken by default: {', '.join(usual)}, and of clips the newest dvc")
     if others:
         click.echo(f"downloaded when first used: {', '.join(others)}")
 
@@ -55,7 +57,7 @@ def list_(as_json: bool) -> None:
 def show(name: str, as_json: bool) -> None:
     """Show what a model says of itself: training, data, metric, licence.
 
-    ID is an id, a task or a fingerprint.
+    ID is an id, a task or a fingerprint, or what --base and --inter take by default.
     """
     from icmhcodec import modelfile
 
@@ -80,7 +82,7 @@ def verify(names: tuple[str, ...]) -> None:
 
 
 @command.command()
-@click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
+@click.argument("file", metavar="FILE", type=options.PATH)
 @options.common
 def add(file: Path) -> None:
     """Add a codec's or a bundle's file, or a checkpoint (.pth.tar) of CompressAI's zoo."""
@@ -122,6 +124,12 @@ def _paths() -> Iterator[Path]:
 
 
 def _named(name: str) -> list[Path]:
+    from icmhcodec.codecs import registry
+    from icmhcodec.codecs.video import registry as video
+
+    if name in video.ARCHITECTURES:  # which stands for the newest of its kind
+        return [video.resolve(name)]
+    name = registry.ALIASES.get(name, name)
     found = [p for p in _paths() if name in (_summary(p)[k] for k in ("id", "task", "fingerprint"))]
     if not found:
         raise MissingWeightsError(f"{name}: no such model is here; icmh models list shows them")

@@ -17,11 +17,27 @@ F = TypeVar("F", bound=Callable[..., Any])
 COMMAND_LINE = "icmhcodec.command_line"
 """Under this name click's `Context.meta` has the command as it was given."""
 
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kM]?)B?")
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kKM]?)B?")
 _CROP = re.compile(r"(\d{1,9}),(\d{1,9}),(\d{1,9}),(\d{1,9})")
 _FRAMES = re.compile(r"(\d{0,12}):(\d{0,12})")
 _RATE = re.compile(r"(\d{1,6}(?:\.\d{1,6})?)(?:/(\d{1,6}))?")
-_UNITS = {"": 1, "k": 1_000, "M": 1_000_000}
+_UNITS = {"": 1, "k": 1_000, "K": 1_000, "M": 1_000_000}
+
+
+class _Path(click.Path):
+    """A path; an empty one, of a variable that is not set, is not the folder one is in."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return super().convert(_named(ctx, param, value), param, ctx)
+
+
+def _named(ctx: click.Context | None, param: click.Parameter | None, value: Any) -> Any:
+    if value == "":
+        raise click.BadParameter("an empty name", ctx, param)
+    return value
+
+
+PATH = _Path(path_type=Path)
 
 
 def parse_size(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
@@ -97,20 +113,17 @@ jobs = click.option(
 )
 force = click.option("--force", is_flag=True, help="Overwrite files that exist.")
 as_json = click.option("--json", "as_json", is_flag=True, help="Report as JSON, a line per file.")
-inputs = click.argument(
-    "inputs", nargs=-1, required=True, metavar="INPUT...", type=click.Path(path_type=Path)
-)
+inputs = click.argument("inputs", nargs=-1, required=True, metavar="INPUT...", type=PATH)
 
 
 def output(help_text: str, *, required: bool = False) -> Callable[[F], F]:
     """Add `-o FILE`."""
-    path = click.Path(path_type=Path)
-    return click.option("-o", "--output", required=required, type=path, help=help_text)
+    return click.option("-o", "--output", required=required, type=PATH, help=help_text)
 
 
 def outputs(help_text: str) -> Callable[[F], F]:
     """Add `-o FILE` or `-o FOLDER/`: text, for a path forgets its last slash."""
-    return click.option("-o", "--output", metavar="PATH", help=help_text)
+    return click.option("-o", "--output", metavar="PATH", callback=_named, help=help_text)
 
 
 def parse_crop(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import traceback
 from dataclasses import dataclass
 
@@ -29,6 +30,11 @@ def detail(message: str) -> None:
     """Say what only `-v` asks for."""
     if click.get_current_context().ensure_object(Settings).verbose:
         complain(message)
+
+
+def on_terminal() -> bool:
+    """Whether stdout is a terminal; a closed one is none."""
+    return sys.stdout is not None and sys.stdout.isatty()
 
 
 def help_if_alone(ctx: click.Context) -> None:

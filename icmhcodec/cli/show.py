@@ -23,7 +23,7 @@ Page = tuple[bytes, tuple[str, ...]]  # PNG, warnings
 @options.outputs("PNG, or folder for several inputs; default: NAME.show.png beside the input.")
 @click.option(
     "--original",
-    type=click.Path(path_type=Path),
+    type=options.PATH,
     metavar="PICTURE",
     help="The picture that was coded, to be shown beside, and PSNR to it.",
 )

@@ -13,7 +13,7 @@ from icmhcodec.errors import UsageError
 
 
 @click.command(short_help="Cut off the layers of tasks.")
-@click.argument("source", metavar="INPUT", type=click.Path(path_type=Path))
+@click.argument("source", metavar="INPUT", type=options.PATH)
 @click.option(
     "--task",
     "tasks",
@@ -24,7 +24,7 @@ from icmhcodec.errors import UsageError
     help="Tasks whose layers, and those they build on, go into the output.",
 )
 @options.output("Where the part goes; default: NAME.TASK.icm beside the input.")
-@click.option("--rest", type=click.Path(path_type=Path), help="Where what is left goes.")
+@click.option("--rest", type=options.PATH, help="Where what is left goes.")
 @options.force
 @options.common
 def command(

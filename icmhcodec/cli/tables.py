@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Sequence
 from typing import Any
 
 import click
+
+from icmhcodec.cli.report import on_terminal
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print a table; columns whose title starts with `>` are aligned to the right."""
     titles = [column.lstrip(">") for column in columns]
     right = [column.startswith(">") for column in columns]
-    if sys.stdout.isatty():
+    if on_terminal():
         _print_rich(titles, right, rows)
         return
     widths = [max(map(len, cells)) for cells in zip(titles, *rows, strict=True)]
@@ -47,4 +48,4 @@ def _print_rich(
 
 def print_json(value: Any) -> None:
     """Print a value as one line of JSON, indented on a terminal."""
-    click.echo(json.dumps(value, indent=2 if sys.stdout.isatty() else None))
+    click.echo(json.dumps(value, indent=2 if on_terminal() else None))

@@ -32,7 +32,7 @@ def command(
 ) -> int:
     """Check structure and checksums of .icm files and of parts of them.
 
-    A part that was split off is sound; what it has not is listed.
+    A part that was split off is intact; what it has not is listed.
 
     \b
     icmh verify coded/
@@ -58,7 +58,7 @@ def command(
                 tables.print_json(result)
             elif not findings:
                 without = f", without {', '.join(file.missing)}" if file.missing else ""
-                click.echo(f"{files.name(job.source)}: sound{without}")
+                click.echo(f"{files.name(job.source)}: intact{without}")
             if findings:
                 raise FormatError("; ".join(findings))
 

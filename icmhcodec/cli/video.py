@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
+from enum import IntEnum
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -57,7 +58,7 @@ def join(parts: Sequence[Path], output: Path, *, force: bool) -> None:
 
 def verify(source: Path, *, as_json: bool, full: Callable[[BinaryIO], list[str]] | None) -> None:
     """Check structure and checksums, and with `full` all symbols; FormatError names the damage."""
-    if full is not None and source == files.STREAM:
+    if full is not None and files.is_stream(source):
         raise UsageError("--full reads a clip twice; name a file, not stdin")
     found = _inspected(source)
     damage, missing = list(found.damage), found.missing
@@ -103,9 +104,12 @@ def _seconds(found: Inspection) -> float:
 def _described(found: Inspection) -> dict[str, Any]:
     header = found.header
     plain = {key: _plain(value) for key, value in asdict(header).items()}
+    for latent in plain["latents"]:
+        latent["quality"] /= 256
     return {
         **plain,
         "bytes": found.size,
+        "bpp": _bpp(found),
         "seconds": _seconds(found),
         "frames": found.frames,
         "groups": found.groups,
@@ -119,8 +123,16 @@ def _described(found: Inspection) -> dict[str, Any]:
     }
 
 
+def _bpp(found: Inspection) -> float:
+    """Bits for a pixel, of all but the sound."""
+    pixels = max(1, found.frames * found.header.width * found.header.height)
+    return 8 * (found.size - found.bytes["audio"]) / pixels
+
+
 def _plain(value: Any) -> Any:
     """A value of the header as JSON has it."""
+    if isinstance(value, IntEnum):
+        return value.name.lower()
     if isinstance(value, bytes):
         return value.hex()
     if isinstance(value, Fraction):
@@ -135,12 +147,10 @@ def _print(name: str, found: Inspection) -> None:
 
     header, seconds = found.header, _seconds(found)
     rate = f" at {float(header.rate):.4g} fps" if header.rate else ""
-    pixels = max(1, found.frames * header.width * header.height)
-    without_sound = found.size - found.bytes["audio"]
     click.echo(f"{name}: {header.width}x{header.height}, {found.frames} frames{rate}")
     click.echo(
         f"{seconds:.2f} s in {found.groups} groups, {found.size:,} bytes, "
-        f"{8 * without_sound / pixels:.4f} bpp without sound"
+        f"{_bpp(found):.4f} bpp without sound"
     )
     where = "" if found.packets else ", not in this part"
     for stream in header.audio:

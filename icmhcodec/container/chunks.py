@@ -184,14 +184,15 @@ def refusing_newer(version: Version) -> Iterator[None]:
 
 def _truncated(view: memoryview, missing: str) -> FormatError:
     return FormatError(
-        f"truncated at byte {len(view)}: {missing} missing; get it again or read it as partial"
+        f"truncated at byte {len(view)}: {missing} missing; get it again, or decode what is there "
+        "with partial"
     )
 
 
 def _read_header(view: memoryview, version: Version, limits: Limits) -> tuple[Span, Header]:
     head = _chunk_head(view, PREAMBLE_BYTES)
     if head.type == SEQUENCE_TYPE:
-        raise FormatError("a video, not a picture; it is read as a stream (container.video)")
+        raise FormatError("a clip, not a picture")
     if head.type != "HEAD" or head.place:
         raise FormatError(f"damaged at byte {head.offset}: {head.type}, but no header begins here")
     if head.end - head.start > limits.header:

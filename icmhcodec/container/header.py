@@ -121,8 +121,7 @@ class Header:
         if not tasks:
             return "plain"
         if len(self.groups) == 1:
-            whole = len(self.layers) == 1 and tasks[0].mask is MaskKind.FULL
-            return "machine" if whole else "scalable"
+            return "machine" if len(self.layers) == 1 else "scalable"
         if len(self.layers) > len(self.groups):
             return "mixed"
         return "simulcast" if self.has_human else "machine"

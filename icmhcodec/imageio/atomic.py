@@ -28,11 +28,13 @@ def atomic_write(path: str | os.PathLike[str], data: bytes, *, force: bool = Fal
     target = Path(os.path.realpath(path))
     if target.is_dir():
         raise UsageError(f"{path} is a folder; name a file in it")
-    if not target.parent.is_dir():
+    # A pipe of the shell's has no other name than the link to it.
+    device = Path(path).exists() and not Path(path).is_file()
+    if not device and not target.parent.is_dir():
         raise UsageError(f"{path}: the folder {target.parent} does not exist; make it first")
     try:
-        if target.exists() and not target.is_file():
-            target.write_bytes(data)
+        if device:
+            Path(path).write_bytes(data)
         else:
             _place(target, data, force)
     except FileExistsError:

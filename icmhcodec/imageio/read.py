@@ -104,6 +104,8 @@ def _open(data: bytes) -> Picture:
 def _unknown(data: bytes) -> str:
     if data.startswith(_TIFF):
         return "this kind of TIFF cannot be read; convert it to grey or RGB of 8 or 16 bits first"
+    if data.startswith(b"GIF8"):
+        return "a GIF is no picture here; --clip codes it as a clip"
     return "it is not a PNG, JPEG, WebP, TIFF or AVIF picture"
 
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from icmhcodec.pipeline.video.clip_encode import Advance, EncodedClip
 
 DEFAULT_BASE = "mbt2018-mean-gain"
+DEFAULT_QUALITY = 4.0
 
 
 class Codec:
@@ -58,8 +59,8 @@ class Codec:
         self,
         picture: object,
         *,
-        tasks: Sequence[str] = (),
-        quality: float = 4.0,
+        tasks: str | Sequence[str] = (),
+        quality: float | None = None,
         bpp: float | None = None,
         size: int | None = None,
         task_size: int | None = None,
@@ -74,17 +75,20 @@ class Codec:
     ) -> Encoded:
         """Encode a PIL image, a uint8 array [H,W,C] or a float tensor [C,H,W] in [0,1].
 
-        `tasks` are names with an optional level ("det", "det:3"); `quality` is 0 to 9; `bpp` or
-        `size` (bytes) bound the whole file and `task_size` its machine part instead; `masks` give a
+        `tasks` are names with an optional level, 2 if none is given ("det", "det:3"); `quality` is
+        0 to 9, 4 by default; `bpp` or `size` (bytes) bound the whole file instead, and `task_size`
+        its machine part; `masks` give a
         task's layer by pixels [H,W] (bool); `portable` writes predicted masks into the file;
         `tile` is the side in pixels of tiles that decode alone (a multiple of 64, 0 for none;
         pictures of more than 16 megapixels have tiles of 1024 by default); `effort` from 2 to 9
         searches for symbols that take fewer bits for the human picture, and takes its time.
         Errors: UsageError, MissingWeightsError.
         """
+        if quality is not None and not (bpp is None and size is None):
+            raise UsageError("give a quality or a target for the size, not both")
         options = Options(
-            tuple(tasks),
-            quality,
+            (tasks,) if isinstance(tasks, str) else tuple(tasks),
+            DEFAULT_QUALITY if quality is None else quality,
             bpp,
             size,
             task_size,
@@ -150,7 +154,8 @@ class Codec:
         from icmhcodec.pipeline.video import clip_encode
         from icmhcodec.pipeline.video.plan import Options as ClipOptions
 
-        chosen = ClipOptions(**{**options, "tasks": tuple(options.get("tasks", ()))})
+        tasks = options.pop("tasks", ())
+        chosen = ClipOptions(tasks=(tasks,) if isinstance(tasks, str) else tuple(tasks), **options)
         rate = None if fps is None else Fraction(fps).limit_denominator(1001)
         with (
             ClipReader(source, frames=frames, fps=rate) as clip,

@@ -242,7 +242,7 @@ def _request(codec: BaseCodec, picture: Picture, text: str, options: Options) ->
     if bundle is None:
         raise MissingWeightsError(
             f"task '{name}': no {options.profile} bundle for {codec.id} is here (here: "
-            f"{_bundles_here(base)}); add one with 'icmh models add FILE', or give a mask"
+            f"{_bundles_here(base, name)}); add one with 'icmh models add FILE', or give a mask"
         )
     return Request(
         bundle[0].metadata["task"],
@@ -253,11 +253,13 @@ def _request(codec: BaseCodec, picture: Picture, text: str, options: Options) ->
     )
 
 
-def _bundles_here(base: Reference) -> str:
-    """All bundles that are here, each with its profile and, if it is another, its codec."""
+def _bundles_here(base: Reference, task: str) -> str:
+    """The bundles of a codec that are here, and those of a task for others; with their profiles."""
     found = set()
     for _, known in bundles.available():
         other = known["base_fingerprint"] != base.fingerprint.hex()
+        if other and known["task"] != task:
+            continue
         codec = f" for {known['base']}" if other else ""
         found.add(f"{known['id']} {known.get('profile', 'scalable')}{codec}")
     return ", ".join(sorted(found)) or "none"
@@ -269,8 +271,11 @@ def _positions(mask: object, picture: Picture) -> Tensor:
         pixels = np.array(mask)
     except (TypeError, ValueError) as error:
         raise UsageError(f"a mask cannot be read: {error}") from error
-    if pixels.dtype.kind not in "biuf" or pixels.shape != picture.pixels.shape[:2]:
+    if pixels.dtype.kind not in "biuf" or pixels.ndim != 2:
         raise UsageError("a mask is an array of numbers of the picture's height and width")
+    if pixels.shape != picture.pixels.shape[:2]:
+        own, its = ("x".join(map(str, s[1::-1])) for s in (pixels.shape, picture.pixels.shape))
+        raise UsageError(f"the mask has {own} pixels, the picture {its}")
     selected = torch.from_numpy(pixels.astype(bool))
     grid = F.max_pool2d(selected[None].float(), LATENT_STRIDE, ceil_mode=True)
     return grid[0].bool()

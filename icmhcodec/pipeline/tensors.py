@@ -17,6 +17,8 @@ from icmhcodec.imageio import Picture
 from icmhcodec.imageio.picture import planes_of
 from icmhcodec.pipeline.area import padded_size
 
+OVERSHOOT = 1.0  # what a network's output may lie outside of [0,1], to be cut
+
 
 def as_picture(image: object) -> Picture:
     """A Picture of a PIL image, an array [H,W,C] or [H,W] or a tensor [C,H,W] in [0,1].
@@ -34,6 +36,8 @@ def as_picture(image: object) -> Picture:
             )
         if image.isnan().any():
             raise UsageError("the tensor has NaN; give values in [0,1]")
+        if image.numel() and max(-image.min(), image.max() - 1) > OVERSHOOT:
+            raise UsageError("the tensor has values far outside of [0,1]; divide those of 0 to 255")
         levels = (image.detach().cpu().float().clamp(0, 1) * 255).round().to(torch.uint8)
         return imageio.from_array(levels.permute(1, 2, 0).contiguous().numpy())
     if isinstance(image, np.ndarray):

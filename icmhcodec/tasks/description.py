@@ -1,53 +1,6 @@
 """Networks of the user: an ONNX file or a torch.export program, described by a TOML file.
 
-    name = "my-detector"         # default: the TOML file's name
-    file = "my.onnx"             # .onnx, or .pt2 as torch.export.save writes; see below
-    sha256 = "..."               # optional: checked before the file is read
-    task = "det"                 # cls, det or seg
-
-    [input]
-    size = [416, 416]            # height, width; or one number for both
-    resize = "letterbox"         # stretch, letterbox, crop (central), short (side; any size fits)
-    centred = false              # letterbox: in the middle; default: top left
-    fill = 114                   # letterbox: what is left over, 0..255
-    fraction = 1.0               # crop: share of the largest part with the ratio of `size`
-    multiple = 1                 # short: both sides are multiples of this
-    filter = "bilinear"          # bilinear, bicubic
-    layout = "nchw"              # nchw, nhwc
-    colours = "rgb"              # rgb, bgr
-    dtype = "float32"            # float32, float16, uint8
-    scale = 1.0                  # input = (value 0..255 * scale - mean) / std
-    mean = [0, 0, 0]             # in the order of `colours`
-    std = [1, 1, 1]
-
-    [output]                     # outputs by name (ONNX) or position; default: in their order
-    kind = "yolo"                # see below
-    classes = "coco80"           # see below
-    features = ["p3", "p4"]      # optional: tensors that the distortion compares
-
-Kinds of output:
-- cls "logits": `logits` [1,C] (or probabilities);
-- seg "logits": `logits` [1,C,h,w]; "labels": `labels` [1,h,w];
-- det "boxes": `boxes` [1,n,4], `scores` [1,n], `labels` [1,n]; "rows": `objects` [1,n,6]: box,
-  score, label;
-- det "scores": `boxes` [1,n,4], `scores` [1,n,C], of which `activation` (none, sigmoid, softmax) is
-  still to be taken;
-- det "yolo": `objects` [1,n,5+C]: box, objectness, class scores; "yolov8": [1,4+C,n] without
-  objectness; "yolox": as "yolo", boxes not decoded, strides 8, 16, 32.
-Detection also takes `box` (xyxy, yxyx, xywh, cxcywh; of the kinds yolo and yolov8 cxcywh is the
-default), `relative` (true: boxes in shares of the input), `score` (least; 0.01), `overlap`
-(suppress above this intersection over union, class by class; 0: the network has done it; default
-0.65, for "boxes" 0) and `most` (100).
-
-`classes` says what the network's class k is: a list of the data set's classes (-1: none), or
-"imagenet" (k itself, 1000 classes), "imagenet1001" (class 0 is a background), "coco80" (COCO's 80
-in order), "coco91" (k is COCO's id, 91 is none), "voc21" (k itself). Defaults: imagenet, coco80,
-voc21.
-
-`file` lies beside the TOML file, or else in the folder that the environment variable ICMH_NETS
-names.
-
-A torch.export program is code: load only what you trust.
+docs/networks.md says what stands in one.
 """
 
 from __future__ import annotations

@@ -140,7 +140,8 @@ def test_some_frames_to_pictures(here: Run, coded: Path, blob: bytes) -> None:
     again = here("decode", coded, "-o", "some/")
     assert again.exit_code == 0
     assert len(frames_of("some/clip.mp4")) == COUNT
-    assert here("decode", coded, "-o", "all/../all", "--format", "png").exit_code == 0
+    again = here("decode", coded, "-o", "all/../all", "--format", "png")
+    assert (again.exit_code, "--force" in again.stderr) == (2, True)
 
 
 def test_pipes(here: Run) -> None:
@@ -331,3 +332,17 @@ def test_errors(
     assert len(lines(done)) == 1
     assert message in done.stderr
     assert sorted(Path().iterdir()) == before
+
+
+def test_a_folder_of_frames_is_the_same_the_second_time(here: Run) -> None:
+    assert here("encode", "clip.mp4", *TINY, "--frames", ":3", "-o", "c.icm").exit_code == 0
+    decode = ("decode", "c.icm", "-o", "seen")
+    assert here(*decode).exit_code == 0
+    names = sorted(path.name for path in Path("seen").iterdir())
+    assert names == ["000001.png", "000002.png", "000003.png"]
+    again = here(*decode)
+    assert (again.exit_code, "seen exists; --force" in again.stderr) == (2, True)
+    assert here(*decode, "--force").exit_code == 0
+    assert sorted(path.name for path in Path("seen").iterdir()) == names
+    assert here("decode", "c.icm", "-o", "seen/").exit_code == 0
+    assert Path("seen/c.mp4").exists()

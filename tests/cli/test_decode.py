@@ -122,7 +122,7 @@ def test_a_region(run: Run) -> None:
         (("rest.icm",), 3, "join the part"),
         (("mask.png", "-o", "x.png"), 3, "not an .icm file"),
         (("none.icm",), 2, "no such file"),
-        (("coded.icm", "-o", "mask.png"), 2, "--force"),
+        (("coded.icm", "-o", "mask.png"), 2, "is it the original"),
         (("foreign.icm",), 4, "test-tiny"),
     ],
 )

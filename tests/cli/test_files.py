@@ -176,3 +176,30 @@ def test_errors_name_the_file() -> None:
         raise FormatError("cut")
     with pytest.raises(FormatError, match=r"^stdin: cut$"), blamed(STREAM):
         raise FormatError("cut")
+
+
+def test_hidden_files_of_a_folder_are_left_out(folder: Path) -> None:
+    (folder / "._a.png").write_bytes(b"x")
+    assert expand([folder], PICTURES) == [folder / "a.JPG", folder / "b.png"]
+    assert expand([folder / "._a.png"], PICTURES) == [folder / "._a.png"]
+
+
+def test_several_results_do_not_go_to_a_file(folder: Path) -> None:
+    with pytest.raises(UsageError, match=r"several inputs need a folder; write x\.icm/"):
+        plan([folder], PICTURES, "x.icm", ".icm")
+    plan([folder], PICTURES, "x.icm/", ".icm")
+    assert Path("x.icm").is_dir()
+
+
+def test_no_folder_is_made_for_what_is_not_there(folder: Path) -> None:
+    plan([Path("none.png")], PICTURES, "new/", ".icm")
+    assert not Path("new").exists()
+
+
+def test_a_decoded_picture_does_not_take_its_originals_place(folder: Path) -> None:
+    Path("a.png").write_bytes(b"")
+    Path("a.icm").write_bytes(b"")
+    os.utime("a.png", (1, 1))
+    with pytest.raises(UsageError, match="is it the original") as caught:
+        check_target(Path("a.png"), [Path("a.icm")], force=False)
+    assert "--force" not in str(caught.value)

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.container.video.samples import clip
+
 from .conftest import Run, lines, sample
 
 
@@ -44,3 +46,20 @@ def test_wrong_uses(
     assert len(lines(result)) == 1
     assert message in result.stderr
     assert {path: path.read_bytes() for path in Path().iterdir()} == before
+
+
+def test_parts_of_pictures_and_clips_are_told_apart(run: Run, tmp_path: Path) -> None:
+    Path("a.icm").write_bytes(sample())
+    Path("b.icm").write_bytes(clip().build())
+    for parts in (("a.icm", "b.icm"), ("b.icm", "a.icm")):
+        result = run("join", *parts, "-o", "c.icm")
+        assert result.exit_code == 2
+        assert "b.icm is of a clip and a.icm of a picture" in result.stderr
+
+
+def test_the_part_that_is_wrong_is_named(run: Run, tmp_path: Path) -> None:
+    Path("a.icm").write_bytes(sample())
+    Path("b.icm").write_bytes(sample()[:-3])
+    result = run("join", "a.icm", "b.icm", "-o", "c.icm")
+    assert result.exit_code == 3
+    assert result.stderr.startswith("icmh: b.icm: truncated")

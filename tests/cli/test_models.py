@@ -101,3 +101,11 @@ def test_a_checkpoint_under_another_name_is_refused(run: Run, tmp_path: Path) ->
     result = run("models", "add", path)
     assert result.exit_code == 3
     assert "the one it is published under" in lines(result)[0]
+
+
+@pytest.mark.packaged
+def test_what_is_taken_by_default_has_its_name_here(run: Run) -> None:
+    assert "mbt2018-mean-gain is mbt2018-mean-gain-1" in run("models", "list").stdout
+    shown = run("models", "show", "mbt2018-mean-gain").stdout.splitlines()
+    assert sorted(shown) == sorted(run("models", "show", "mbt2018-mean-gain-1").stdout.splitlines())
+    assert run("models", "show", "dvc").stdout.split()[:4] == ["key", "value", "id", "dvc-1"]

@@ -11,8 +11,8 @@ def test_sound_files_and_parts(run: Run, icm: Path) -> None:
     result = run("verify", ".")
     assert result.exit_code == 0
     assert result.stdout.splitlines() == [
-        "photo.det.icm: sound, without layer 1 human, 1 of 1 ancillary chunks",
-        "photo.icm: sound",
+        "photo.det.icm: intact, without layer 1 human, 1 of 1 ancillary chunks",
+        "photo.icm: intact",
     ]
 
 
@@ -24,7 +24,7 @@ def test_damage_is_found_and_named(run: Run, icm: Path) -> None:
     result = run("verify", "bad.icm", icm)
     assert result.exit_code == 1
     assert "icmh: bad.icm: damaged" in result.stderr
-    assert f"{icm}: sound" in result.stdout
+    assert f"{icm}: intact" in result.stdout
 
 
 def test_json(run: Run, icm: Path) -> None:

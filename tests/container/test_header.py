@@ -183,7 +183,7 @@ def test_profiles() -> None:
     full: dict[str, Any] = {"mask": MaskKind.FULL, "mask_crc": 0, "predictor": None}
     assert header(human_layer()).profile == "plain"
     assert SCALABLE.header.profile == "scalable"
-    assert header(det_layer()).profile == "scalable"
+    assert header(det_layer()).profile == "machine"
     assert header(det_layer(**full)).profile == "machine"
     assert MACHINE.header.profile == "machine"
     assert header(det_layer(**full), human_layer(group=1)).profile == "simulcast"

@@ -189,7 +189,7 @@ def test_truncated_pictures_name_the_file(tmp_path: Path, format: str) -> None:
     ("name", "error", "text"),
     [("none", UsageError, "no such file"), (".", UsageError, "is a folder"),
      ("empty", IcmhError, "is empty"), ("text", IcmhError, "it is not a PNG"),
-     ("gif", IcmhError, "it is not a PNG"), ("bad\0name", UsageError, "cannot be read")],
+     ("gif", IcmhError, "a GIF is no picture here"), ("bad\0name", UsageError, "cannot be read")],
 )  # fmt: skip
 def test_what_is_no_picture(tmp_path: Path, name: str, error: type[IcmhError], text: str) -> None:
     (tmp_path / "empty").touch()

@@ -147,7 +147,7 @@ def test_a_mask_of_pixels_is_an_explicit_layer(codec: Codec) -> None:
     empty = codec.encode(PICTURE, tasks=["det"], masks={"det": mask & False})
     assert container.parse(empty.data).header.layers[0].mask is MaskKind.EMPTY
     assert codec.decode(empty.data, task="det").layer == "det"
-    with pytest.raises(UsageError, match="height and width"):
+    with pytest.raises(UsageError, match="the mask has 150x95 pixels, the picture 150x96"):
         codec.encode(PICTURE, tasks=["det"], masks={"det": mask[1:]})
 
 
@@ -272,3 +272,23 @@ def test_devices_and_precisions_that_are_not_here_are_refused() -> None:
         Codec(BASE, precision="float8")
     with pytest.raises(UsageError, match="threads"):
         Codec(BASE, threads=0)
+
+
+def test_a_quality_and_a_size_exclude_each_other(codec: Codec) -> None:
+    for goal in ({"bpp": 1.0}, {"size": 900}):
+        with pytest.raises(UsageError, match="a quality or a target for the size, not both"):
+            codec.encode(photo(32, 32), quality=4, **goal)
+
+
+def test_one_task_needs_no_list(codec: Codec) -> None:
+    assert codec.encode(photo(32, 32), tasks="det:3") == codec.encode(
+        photo(32, 32), tasks=["det:3"]
+    )
+
+
+def test_tensors_of_another_range_are_refused(codec: Codec) -> None:
+    x = torch.rand(3, 16, 16)
+    assert codec.encode(x * 1.02 - 0.01).data
+    for wrong in (255 * x, x - 3, x * float("inf")):
+        with pytest.raises(UsageError, match=r"far outside of \[0,1\]|has NaN"):
+            codec.encode(wrong)

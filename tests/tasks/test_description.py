@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import contextlib
-import textwrap
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -24,8 +24,8 @@ def read(tmp_path):
 
 
 def test_the_documented_example_is_read(read, tmp_path):
-    lines = [line for line in description.__doc__.splitlines() if line.startswith("    ")]
-    example = textwrap.dedent("\n".join(lines))
+    page = (Path(__file__).parents[2] / "docs" / "networks.md").read_text()
+    example = page.partition("```toml\n")[2].partition("```")[0]
     assert read(example) == description.Description(
         name="my-detector",
         file=tmp_path / "my.onnx",

@@ -171,7 +171,8 @@ def test_recipes_are_those_of_the_package() -> None:
 
 
 def test_a_run_on_another_picture_codec_is_refused(tmp_path: Path) -> None:
-    run = Run(tiny_run().recipe, torch.device("cpu"), tiny_picture_network(), base="aa")
+    run = tiny_run()
+    run.base = "aa"
     run.save(tmp_path / loop.STATE)
     run.load(tmp_path / loop.STATE)
     run.base = "bb"

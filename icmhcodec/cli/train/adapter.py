@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from icmhcodec.cli import options
 from icmhcodec.cli.report import complain
 from icmhcodec.cli.train import tasks
 from icmhcodec.cli.train.tasks import Setting
@@ -27,7 +28,7 @@ from icmhcodec.errors import UsageError
 @click.option("--predictor", help="Kind of the mask predictor: light, icmh-net, channels, none.")
 @click.option("--kind", help="Of adapters: sfma, sma, fma, fma-sma, sma-fma, two-sma, naive.")
 @click.option(
-    "--start", metavar="RUN|BUNDLE", type=click.Path(path_type=Path),
+    "--start", metavar="RUN|BUNDLE", type=options.PATH,
     help="Begin with the weights of another run (its folder) or of a bundle that is here (det-1), "
     "where they fit: of another task, or profile, too.",
 )  # fmt: skip

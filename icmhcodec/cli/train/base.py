@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from icmhcodec.training.photos import Crops
     from icmhcodec.training.recipe import BaseRecipe
 
-path = click.Path(path_type=Path)
+path = options.PATH
 
 
 @click.command()

@@ -23,7 +23,7 @@ COLUMNS = ("quality", "bpp", "PSNR", "integer stage", "tables", "moved")
 
 
 @click.command()
-@click.argument("trained", type=click.Path(path_type=Path))
+@click.argument("trained", type=options.PATH)
 @options.output("The codec's file.", required=True)
 @click.option("--id", "name", required=True, help="The codec's name, version included.")
 @click.option(
@@ -33,7 +33,7 @@ COLUMNS = ("quality", "bpp", "PSNR", "integer stage", "tables", "moved")
 )
 @click.option(
     "--kodak",
-    type=click.Path(path_type=Path),
+    type=options.PATH,
     help="Folder of pictures to measure on: the curve, and what the integer stage costs.",
 )
 @click.option("--recipe", default="", help="How it was trained; metadata, as those that follow.")

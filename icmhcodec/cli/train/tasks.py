@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from icmhcodec.training.recipe import Recipe
     from icmhcodec.training.task import Report, TaskRun
 
-path = click.Path(path_type=Path)
+path = options.PATH
 F = TypeVar("F", bound=Callable[..., Any])
 COLUMNS = ("quality", "bpp before", "after", "features before", "after")
 # Of a recipe, what may change when a run goes on, what comes from the base codec or a start.

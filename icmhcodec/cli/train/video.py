@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from icmhcodec.training.video_clips import Sequences
     from icmhcodec.training.video_task import VideoTaskRecipe
 
-path = click.Path(path_type=Path)
+path = options.PATH
 
 
 @click.command("video")
@@ -35,7 +35,9 @@ path = click.Path(path_type=Path)
 )  # fmt: skip
 @click.option("--id", "name", required=True, help="The codec's or bundle's id, version included.")
 @click.option("--photos", "stills", type=path, help="Folder of photos, which are made to move.")
-@click.option("--recipe", "recipe_name", help="cpu, gpu or a TOML file.  [default: by the device]")
+@click.option(
+    "--recipe", "recipe_name", help="cpu, gpu, fvc or a TOML file; default: by the device."
+)
 @click.option(
     "--minutes", type=click.FloatRange(min=0, min_open=True),
     help="Length of the whole schedule, resumed parts included; instead of the recipe's.",
@@ -48,7 +50,7 @@ path = click.Path(path_type=Path)
     help="For --task: another run's folder, or a bundle's id, whose weights it starts from.",
 )  # fmt: skip
 @click.option("--codec", default="dvc", show_default=True, help="Codec of P frames, for --task.")
-@click.option("--network", type=path, help="Weights of the task's network.")
+@click.option("--network", type=path, help="File of the task's network's weights.")
 @click.option("--export", "only_export", is_flag=True, help="Write the weights as they are now.")
 @click.option("--workers", type=click.IntRange(min=0), help="Processes that cut crops.")
 @click.option("--cache", type=path, help="Folder for decoded clips and photos; default: RUN.")

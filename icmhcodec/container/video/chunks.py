@@ -110,7 +110,7 @@ class ChunkStream:
         window = self._window
         self.beginning = window.take(PREAMBLE_BYTES)
         if window.fill(4) >= 4 and window.peek(4) == b"HEAD":
-            raise FormatError("a picture, not a video; parse it (container.parse)")
+            raise FormatError("a picture, not a clip")
         self.head = self._cut(most=self.limits.header)
         if self.head.type != SEQUENCE_TYPE or self.head.place:
             raise FormatError(f"damaged at byte {PREAMBLE_BYTES}: no header of a sequence is here")

@@ -276,10 +276,10 @@ def test_a_picture_and_a_video_are_told_apart() -> None:
     from tests.container.samples import SCALABLE
 
     picture = SCALABLE.build()
-    with pytest.raises(FormatError, match="a picture, not a video"):
+    with pytest.raises(FormatError, match="a picture, not a clip"):
         Reader(io.BytesIO(picture))
     for read_picture in (container.parse, container.read_header, container.inspect):
-        with pytest.raises(FormatError, match="a video, not a picture"):
+        with pytest.raises(FormatError, match="a clip, not a picture"):
             read_picture(BLOB)
     assert container.video.is_sequence(BLOB)
     assert not container.video.is_sequence(picture)
