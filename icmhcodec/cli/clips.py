@@ -75,8 +75,11 @@ def goes_to_folder(target: Path, format_: str | None) -> bool:
     return format_ == FRAMES or (format_ is None and not target.suffix and target != STREAM)
 
 
-def check_format(target: Path, format_: str | None) -> None:
+def check_format(target: Path, format_: str | None, codec: str | None) -> None:
     """Refuse, before any work, what a clip cannot be written as."""
+    chosen = format_ or target.suffix.lower().removeprefix(".")
+    if codec is not None and (chosen == "y4m" or goes_to_folder(target, format_)):
+        raise UsageError(f"{target}: --codec is for mp4, mov and mkv; y4m and PNGs have no codec")
     if format_ is None and target != STREAM and target.suffix:
         known = (*FORMATS, "m4v")
         if target.suffix.lower().removeprefix(".") not in known:

@@ -112,7 +112,7 @@ def command(
         files.check_icm(job.source)
         if job.source in moving:
             clips.refuse(job, {"crop": crop}, "a clip", "pictures")
-            clips.check_format(job.target, format_)
+            clips.check_format(job.target, format_, codec)
             if clips.goes_to_folder(job.target, format_):
                 clips.check_folder_target(job.target, force=force)
                 return

@@ -214,6 +214,7 @@ class Codec:
             info = clip.info if audio else replace(clip.info, audio=())
             info = replace(info, tags={}) if strip else info
             writer = ClipWriter(target, info, codec=codec, format=format, force=force)
+            silenced = False
             with writer, closing(iter(clip)) as items:
                 for item in items:
                     if isinstance(item, ClipFrame):
@@ -222,6 +223,9 @@ class Codec:
                             advance(1)
                     elif audio:
                         writer.write_audio(item)
+                        silenced = not writer.sound
+            if silenced:
+                clip.warnings.append("its sound is left out, which y4m and folders do not keep")
         return clip
 
     def symbols(self, data: bytes) -> dict[str, Tensor]:

@@ -309,6 +309,8 @@ def test_an_interrupt_leaves_nothing(folder: Path) -> None:
         (("decode", "clip.icm", "--format", "jpeg"), 2, "for pictures"),
         (("decode", "clip.icm", "-o", "x.gif"), 2, ".mkv"),
         (("decode", "clip.icm", "--format", "png", "-o", "-"), 2, "pipe"),
+        (("decode", "clip.icm", "--codec", "ffv1", "-o", "x.y4m"), 2, "--codec is for mp4"),
+        (("decode", "clip.icm", "--codec", "x264", "-o", "frames"), 2, "--codec is for mp4"),
         (("decode", "clip.icm", "--task", "cls"), 2, "it has det, human"),
         (("decode", "clip.icm", "--frames", "24:", "-o", "x.mp4"), 2, "it has 24 frames"),
         (("decode", "clip.icm", "-o", "there.mp4"), 2, "--force"),
@@ -346,3 +348,11 @@ def test_a_folder_of_frames_is_the_same_the_second_time(here: Run) -> None:
     assert sorted(path.name for path in Path("seen").iterdir()) == names
     assert here("decode", "c.icm", "-o", "seen/").exit_code == 0
     assert Path("seen/c.mp4").exists()
+
+
+def test_sound_that_is_not_kept_is_mentioned(here: Run) -> None:
+    assert here("encode", "clip.mp4", *TINY, "--frames", ":3", "-o", "c.icm").exit_code == 0
+    for output in ("c.y4m", "frames"):
+        assert "its sound is left out" in here("decode", "c.icm", "-o", output).stderr
+        quiet = here("decode", "c.icm", "-o", output, "--force", "--no-audio")
+        assert (quiet.exit_code, quiet.stderr) == (0, "")
