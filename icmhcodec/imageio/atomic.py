@@ -156,7 +156,7 @@ def atomic_stream(path: str | os.PathLike[str], *, force: bool = False) -> Itera
 
 
 def _rename(temporary: Path, target: Path, force: bool) -> None:
-    if force and target.is_dir():
+    if force and target.is_dir() and temporary.is_dir():
         before = target.with_name(f".icmh-{secrets.token_hex(8)}.old")
         target.rename(before)
         try:

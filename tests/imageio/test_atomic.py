@@ -258,3 +258,16 @@ def test_a_reader_of_another_output_that_has_gone_is_not_this_files(tmp_path: Pa
     with pytest.raises(BrokenPipeError), atomic_stream(tmp_path / "a"):
         raise BrokenPipeError
     assert names(tmp_path) == []
+
+
+def test_a_file_does_not_take_a_folders_place(tmp_path: Path) -> None:
+    folder_of(tmp_path / "folder", b"old")
+    with pytest.raises(IcmhError, match="folder: cannot be written: Is a directory"):
+        filed(tmp_path / "folder")
+    assert names(tmp_path) == ["folder"]
+    assert (tmp_path / "folder" / "a").read_bytes() == b"old"
+
+
+def filed(target: Path) -> None:
+    with atomic_path(target, force=True) as path:
+        path.write_bytes(b"new")
