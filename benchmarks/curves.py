@@ -17,7 +17,7 @@ import click
 from benchmarks import common
 
 PLOT = common.ROOT / "docs" / "rate.png"
-MEASURED = ("rate.json", "rate-mbt2018-mean-gain-2.json")
+MEASURED = ("rate.json", "rate-mbt2018-mean-gain-3.json")
 OWN = ("#f783ac", "#d6336c", "#862e9c")
 OTHERS = {
     "JPEG": "#adb5bd",

@@ -33,11 +33,16 @@ WITH_TASKS = ("icmh scalable human", "all-intra scalable human")
 
 TABLES: dict[str, tuple[tuple[str, ...], Callable[..., list[str]]]] = {
     "curves": (
-        ("rate-mbt2018-mean-gain-0.json", "rate.json", "rate-mbt2018-mean-gain-2.json"),
+        (
+            "rate-mbt2018-mean-gain-0.json",
+            "rate.json",
+            "rate-mbt2018-mean-gain-2.json",
+            "rate-mbt2018-mean-gain-3.json",
+        ),
         codecs.curves,
     ),
     "kodak": (("rate.json",), codecs.kodak),
-    "kodak-2": (("rate-mbt2018-mean-gain-2.json",), codecs.kodak),
+    "kodak-3": (("rate-mbt2018-mean-gain-3.json",), codecs.kodak),
     "ceiling": (("ceiling.json",), codecs.ceiling),
     "layers": (("layers.json",), codecs.layers),
     "exactness-runs": (
@@ -45,6 +50,7 @@ TABLES: dict[str, tuple[tuple[str, ...], Callable[..., list[str]]]] = {
             "exactness.json",
             "exactness-mbt2018-mean-gain-1.json",
             "exactness-mbt2018-mean-gain-2.json",
+            "exactness-mbt2018-mean-gain-3.json",
         ),
         exactness.runs,
     ),

@@ -16,7 +16,13 @@ from icmhcodec.container import Reference, valid_name
 from icmhcodec.errors import FormatError, MissingWeightsError, UsageError
 
 WEIGHTS = Path(__file__).parent.parent / "weights"
-PACKAGED = ("mbt2018-mean-gain-1", "mbt2018-mean-gain-2", "mbt2018-mean-gain-0", "test-tiny")
+PACKAGED = (
+    "mbt2018-mean-gain-1",
+    "mbt2018-mean-gain-2",
+    "mbt2018-mean-gain-3",
+    "mbt2018-mean-gain-0",
+    "test-tiny",
+)
 ALIASES = {"mbt2018-mean-gain": "mbt2018-mean-gain-1"}  # what new files are coded with
 
 

@@ -21,8 +21,9 @@ def test_the_alias_is_the_packaged_default():
     assert codec.dtype == torch.float32
 
 
-def test_the_wider_codec_is_in_the_package():
-    codec = registry.load("mbt2018-mean-gain-2")
+@pytest.mark.parametrize("name", ["mbt2018-mean-gain-2", "mbt2018-mean-gain-3"])
+def test_wider_codecs_are_in_the_package(name):
+    codec = registry.load(name)
     assert (codec.default_skip, codec.levels) == (4, 10)
     assert (codec.hyper_channels, codec.latent_channels) == (128, 320)
     assert codec.encoder_channels == codec.decoder_channels == (128, 128, 128)

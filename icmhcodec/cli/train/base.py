@@ -74,7 +74,7 @@ def base(
     \b
     icmh train base photos/ -o run/ --minutes 120
     icmh train export run/ --id my-codec-0 -o my-codec-0.safetensors
-    icmh train base photos/ -o more/ --init mbt2018-mean-gain-2
+    icmh train base photos/ -o more/ --init mbt2018-mean-gain-3
     icmh train base photos/ -o wide/ --init my-codec-0.safetensors --widen 320
     """
     files.check_folder(folder)
