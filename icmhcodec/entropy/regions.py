@@ -46,13 +46,14 @@ DECONVOLUTION = upsampling(1)  # a transposed convolution 5x5 of stride 2
 
 def chain(*steps: Step) -> Step:
     """Layers one after the other, taken as one."""
+    up, down = (math.prod(side) for side in zip(*((s.up, s.down) for s in steps), strict=True))
 
     def needed(span: Span) -> Span:
         for step in reversed(steps):
             span = step.needed(span)
-        return span
+        return span[0] - span[0] % down, span[1]
 
-    return Step(needed, math.prod(s.up for s in steps), math.prod(s.down for s in steps))
+    return Step(needed, up, down)
 
 
 def whole(size: Size) -> Region:

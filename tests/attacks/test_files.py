@@ -176,7 +176,7 @@ def test_partial_decodes_a_task_layer_from_its_hyper_latent(
 ) -> None:
     data = files["tasks"]
     cut = data[: container.inspect(data)[-1].offset + 9]
-    with pytest.raises(FormatError, match="as partial"):
+    with pytest.raises(FormatError, match="with partial"):
         codec.decode(cut)
     decoded = codec.decode(cut, partial=True)
     assert decoded.layer == "det"

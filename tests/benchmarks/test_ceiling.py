@@ -45,7 +45,7 @@ def test_a_run_gives_the_table(tmp_path):
     arguments = ["--kodak", folder, "--photos", folder, "--base", "test-tiny"]
     done = CliRunner().invoke(ceiling.main, [*arguments, "--output", str(output)])
     assert done.exit_code == 0, done.output
-    (text, table, linear) = tables.ceiling(json.loads(output.read_text()))
+    (text, table, linear) = tables.codecs.ceiling(json.loads(output.read_text()))
     assert "over 1 Kodak pictures" in text
     assert "| `test-tiny` | 12 | - |" in table
     assert "128: " in linear

@@ -84,6 +84,6 @@ def test_each_version_of_a_layer_is_measured_beside_the_base_codec(results):
 
 
 def test_the_results_make_a_table(results):
-    said = "\n".join(tables.limits(results))
+    said = "\n".join(tables.tasks.limits(results))
     assert "| `det-7` scalable |" in said
     assert said.count("`det-7` machine") == 2

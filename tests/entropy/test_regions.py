@@ -53,6 +53,19 @@ def test_what_a_plan_needs_is_enough(data: st.DataObject, height: int, width: in
     torch.testing.assert_close(part, regions.crop(whole, region))
 
 
+@pytest.mark.parametrize("left", range(1, 12))
+def test_layers_taken_as_one_begin_where_each_of_them_can(left: int) -> None:
+    half = convolution(5, 2)
+    twice = chain(half, half)
+    (first, last), apart = (
+        twice.needed((left, left + 1)),
+        half.needed(half.needed((left, left + 1))),
+    )
+    assert first % twice.down == 0
+    assert apart[0] - twice.down < first <= apart[0]
+    assert last == apart[1]
+
+
 @given(st.data(), st.integers(1, 50), st.integers(1, 50), st.integers(1, 20))
 @settings(deadline=None, max_examples=50)
 def test_blocks_cover_a_region_once(
