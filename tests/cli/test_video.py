@@ -8,7 +8,8 @@ from icmhcodec.cli import video
 from tests.cli.conftest import Run, sample
 from tests.container.video.samples import clip
 
-BLOB = clip(tasks=2).build()
+CLIP = clip(tasks=2)
+BLOB = CLIP.build()
 
 
 def test_split_and_join(run: Run, tmp_path: Path) -> None:
@@ -58,5 +59,11 @@ def test_info(tmp_path: Path) -> None:
     assert "256x144, 10 frames at 30 fps\n0.33 s in 3 groups" in shown
     assert "det:1 residual" in shown
     found = json.loads(info(True))
+    assert [latent["quality"] for latent in found["latents"]] == [
+        latent.quality / 256 for latent in CLIP.header.latents
+    ]
+    assert {choice["mask"] for choice in found["layers"][-1]["choices"]} == {"full"}
+    pixels = found["frames"] * found["width"] * found["height"]
+    assert found["bpp"] == 8 * (found["bytes"] - found["parts"]["audio"]) / pixels
     assert (found["frames"], found["time_base"], found["complete"]) == (10, "1/30", True)
     assert sum(found["parts"].values()) + found["overhead"] == found["bytes"] == len(BLOB)
