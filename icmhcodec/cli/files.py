@@ -221,7 +221,7 @@ def writing(target: Path, *, force: bool) -> Iterator[BinaryIO]:
         yield stream
 
 
-# Streams that were looked at, and what is still to be read of it.
+# Streams that were looked at, and what is still to be read of them.
 _unread: dict[Path, tuple[Any, bytes]] = {}
 
 

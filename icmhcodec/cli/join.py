@@ -9,7 +9,7 @@ import click
 from icmhcodec.cli import files, options, video
 from icmhcodec.cli.files import STREAM
 from icmhcodec.cli.report import detail
-from icmhcodec.errors import UsageError
+from icmhcodec.errors import IcmhError, UsageError
 
 
 @click.command(short_help="Put parts of a file together again.")
@@ -38,8 +38,13 @@ def command(parts: tuple[Path, ...], output: Path, force: bool) -> None:
     for part in parts:
         with files.blamed(part):
             blobs.append(files.read_icm(part))
-            container.join(blobs[-1:])  # what is wrong with one is that one's
-    whole = container.join(blobs)
+    try:
+        whole = container.join(blobs)
+    except IcmhError:
+        for part, blob in zip(parts, blobs, strict=True):
+            with files.blamed(part):  # what is wrong with one is that one's
+                container.join([blob])
+        raise
     files.write(output, whole, force=force)
     detail(f"{files.name(output, 'stdout')}: {len(whole):,} bytes")
 

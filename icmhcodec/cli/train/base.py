@@ -171,6 +171,5 @@ def _refuse_others(
     if widen is not None and str(widen) != about.get("widened"):
         raise UsageError(f"{out} holds a run of {recipe.channels[1]} channels; leave --widen out")
     if name is not None:
-        free = {key: getattr(recipe, key) for key in ("minutes", "steps", "workers", "channels")}
-        if replace(recipes.load(name), **free) != recipe:
-            raise UsageError(f"{out} holds a run of another recipe; leave --recipe out")
+        chosen = replace(recipes.load(name), channels=recipe.channels)  # --widen's are the run's
+        session.refuse_other_recipe(out, recipe, chosen)

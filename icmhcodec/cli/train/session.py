@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -60,6 +61,13 @@ def refuse_other_start(
         raise UsageError(
             f"{out} holds a run from {begun_from or 'scratch'}, which goes on; leave {option} out"
         )
+
+
+def refuse_other_recipe(out: Path, begun_with: Recipe, chosen: Recipe) -> None:
+    """Refuse a recipe other than that of a run that goes on, its length and workers aside."""
+    free = {key: getattr(begun_with, key) for key in ("minutes", "steps", "workers")}
+    if replace(chosen, **free) != begun_with:
+        raise UsageError(f"{out} holds a run of another recipe; leave --recipe out")
 
 
 def train_on(

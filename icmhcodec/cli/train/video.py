@@ -161,9 +161,8 @@ def _recipe(
 
     if state.exists():
         recipe = recipes.parse(kind, loop.read_state(state)["recipe"])
-        free = {key: getattr(recipe, key) for key in ("minutes", "steps", "workers")}
-        if named and replace(recipes.load_as(kind, name, packaged), **free) != recipe:
-            raise UsageError(f"{state.parent} holds a run of another recipe; leave --recipe out")
+        if named:
+            session.refuse_other_recipe(state.parent, recipe, recipes.load_as(kind, name, packaged))
     else:
         recipe = recipes.load_as(kind, name, packaged)
     recipe = recipe if minutes is None else replace(recipe, minutes=minutes, steps=0)

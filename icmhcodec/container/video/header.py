@@ -230,10 +230,9 @@ def _require(condition: bool, message: str) -> None:
 def _check_frames(header: Header, limits: Limits) -> None:
     size = f"frames of {header.width}x{header.height} pixels"
     _require(header.width >= 1 and header.height >= 1, f"{size} are empty")
-    within = max(
-        header.width, header.height
-    ) <= limits.side and header.width * header.height <= min(limits.frame, limits.pixels)
-    _require(within, f"{size} are beyond the limit")
+    few = header.width * header.height <= min(limits.frame, limits.pixels)
+    short = max(header.width, header.height) <= limits.side
+    _require(few and short, f"{size} are beyond the limit")
     if header.channels not in (1, 3):
         raise UnknownFeatureError(f"sequence header: {header.channels} channels are not known")
     if header.depth != 8:
